@@ -1,0 +1,3 @@
+"""Trains, proves, releases, watches and replaces an employee-attrition model, as Dagster assets."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,55 @@
+"""The `attrition` command: one module per group of subcommands, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from attrition_platform.errors import AttritionError
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "contract": (
+        "attrition_platform.cli.contract_commands:contract",
+        "Draft and check contracts of HR extracts.",
+    ),
+    "data": ("attrition_platform.cli.data_commands:data", "Generate a reference population."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a subcommand's module only when that subcommand runs, so that `--help` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in sorted(_COMMANDS.items())])
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="attrition-platform")
+def attrition() -> None:
+    """Train, prove, release and replace an employee-attrition model.
+
+    State lies under `data/` or $ATTRITION_DATA. Exit codes: 0 done, 1 the answer is no or the work
+    failed, 2 the command, a setting or a file is wrong.
+    """
+
+
+def main() -> None:
+    """Run the command line; a known error prints its message and sets the exit code."""
+    try:
+        attrition(standalone_mode=True)
+    except AttritionError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)

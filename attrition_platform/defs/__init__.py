@@ -1,0 +1,1 @@
+"""The Dagster side: assets, checks, jobs, schedules and resources."""

@@ -1,0 +1,1 @@
+"""What a model learns from: stateless feature groups and the matrix made of them."""

@@ -1,0 +1,1 @@
+"""Splits, candidates, evaluation, fairness and promotion: the decisions, as plain functions."""

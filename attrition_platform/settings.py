@@ -1,0 +1,151 @@
+"""The only reader of environment variables: where things lie and which rules apply.
+
+| variable | meaning | default |
+|---|---|---|
+| `ATTRITION_DATA` | folder of all local state, `inbox/` included | `data` in the current folder |
+| `ATTRITION_CONTRACT` | contract file of the HR extract | the shipped reference contract |
+| `ATTRITION_POLICY` | name of a shipped policy, or a policy file | `responsible` |
+| `ATTRITION_COLUMNS` | `policy`: as the policy says; `all`: force protected columns in | `policy` |
+| `ATTRITION_KEY_FILE` | secret for pseudonyms and manifests, created when missing | `~/.config/attrition_platform/key` |
+| `ATTRITION_LEDGER_URL` | SQLAlchemy URL of the ledger | SQLite under the data folder |
+| `ATTRITION_MLFLOW_URI` | MLflow tracking and registry URI | SQLite under the data folder |
+| `ATTRITION_ROWS` | size of the generated population where no extract is given | `20000` |
+| `ATTRITION_THREADS` | threads that one step may use | all cores |
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from attrition_platform.errors import SettingsError
+
+ColumnChoice = Literal["policy", "all"]
+KEY_BYTES = 32
+MIN_GENERATED_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says, checked once and then passed around.
+
+    Attributes
+    ----------
+    data_dir : Path
+        Absolute folder of all local state.
+    contract_file : Path or None
+        None means the shipped reference contract.
+    policy : str
+        Name of a shipped policy or path of a policy file.
+    columns : ColumnChoice
+        Whether the policy may exclude protected columns from the candidates.
+    key_file : Path
+        Secret key; lies outside the store.
+    ledger_url, mlflow_uri : str or None
+        None means SQLite under `data_dir`.
+    generated_rows : int
+        Size of the generated population.
+    n_threads : int
+        Threads that one step may use.
+    """
+
+    data_dir: Path
+    contract_file: Path | None
+    policy: str
+    columns: ColumnChoice
+    key_file: Path
+    ledger_url: str | None
+    mlflow_uri: str | None
+    generated_rows: int
+    n_threads: int
+
+    @property
+    def inbox(self) -> Path:
+        """Where people and systems drop extracts."""
+        return self.data_dir / "inbox"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read and check the variables of the module docstring.
+
+        Raises
+        ------
+        SettingsError
+            When a value can't be used; the message names the variable and the accepted form.
+
+        Examples
+        --------
+        >>> Settings.from_environment({"ATTRITION_COLUMNS": "some"})
+        Traceback (most recent call last):
+            ...
+        attrition_platform.errors.SettingsError: ATTRITION_COLUMNS must be one of policy, all.
+        """
+        env = os.environ if environment is None else environment
+        columns = env.get("ATTRITION_COLUMNS", "policy")
+        if columns not in get_args(ColumnChoice):
+            raise SettingsError(f"ATTRITION_COLUMNS must be one of {', '.join(get_args(ColumnChoice))}.")
+        contract = env.get("ATTRITION_CONTRACT")
+        home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
+        return cls(
+            data_dir=Path(env.get("ATTRITION_DATA") or "data").expanduser().absolute(),
+            contract_file=Path(contract).expanduser().absolute() if contract else None,
+            policy=env.get("ATTRITION_POLICY") or "responsible",
+            columns=cast(ColumnChoice, columns),
+            key_file=Path(env.get("ATTRITION_KEY_FILE") or home / "attrition_platform" / "key").expanduser(),
+            ledger_url=env.get("ATTRITION_LEDGER_URL") or None,
+            mlflow_uri=env.get("ATTRITION_MLFLOW_URI") or None,
+            generated_rows=_whole_number(env, "ATTRITION_ROWS", 20_000, least=MIN_GENERATED_ROWS),
+            n_threads=_whole_number(env, "ATTRITION_THREADS", os.cpu_count() or 1, least=1),
+        )
+
+    def secret_key(self) -> bytes:
+        """Read the secret key, creating it (mode 0600) when there is none.
+
+        Raises
+        ------
+        SettingsError
+            When the file is too short, or readable by others.
+        """
+        try:
+            self.key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return self._existing_key()
+        except OSError as error:
+            raise SettingsError(
+                f"The key file '{self.key_file}' can't be created ({error.strerror}). "
+                "Set ATTRITION_KEY_FILE to a place that only you can read."
+            ) from error
+        with os.fdopen(handle, "wb") as file:
+            key = os.urandom(KEY_BYTES)
+            file.write(key.hex().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        return key
+
+    def _existing_key(self) -> bytes:
+        if stat.S_IMODE(self.key_file.stat().st_mode) & 0o077:
+            raise SettingsError(
+                f"The key file '{self.key_file}' can be read by others. Run `chmod 600` on it; "
+                "if others may have read it, pseudonyms made with it are no longer safe."
+            )
+        try:
+            key = bytes.fromhex(self.key_file.read_text(encoding="ascii").strip())
+        except ValueError:
+            key = b""
+        if len(key) < KEY_BYTES:
+            raise SettingsError(
+                f"The key file '{self.key_file}' must hold at least {KEY_BYTES} bytes as hexadecimal text."
+            )
+        return key
+
+
+def _whole_number(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    text = env.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise SettingsError(f"{name} must be a whole number of at least {least}.")
+    return int(text)

@@ -1,0 +1,286 @@
+"""The winner, refitted on train and validation, and evaluated once on test."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
+from attrition_platform.stages.candidates import MODEL_CODE, experiment, library_versions
+from attrition_platform.stages.ingest import Progress
+from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.splits import Side, allowed_spec, load_sides
+from attrition_platform.stages.threads import thread_limit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from sklearn.pipeline import Pipeline
+
+    from attrition_platform.adapters.model_store import StoredModel
+
+SEED = 20260101
+BASELINE = "baseline"
+MODEL_FILES = ("model.skops", "model.json", "manifest.json")
+PLOTS = ("roc", "precision_recall", "calibration", "confusion", "drivers")
+VERSION_DIGITS = 16
+
+
+def build_challenger(
+    platform: Platform,
+    leaderboard: StepResult,
+    sides: Mapping[str, StepResult],
+    links: Mapping[str, str],
+    run_id: str,
+    tell: Progress,
+) -> StepResult:
+    """Refit the winner and read the test side once.
+
+    Parameters
+    ----------
+    leaderboard : StepResult
+        Names the winning family and its settings.
+    sides : mapping of str to StepResult
+        ``train``, ``validation`` and ``test``.
+    links, run_id
+        The Dagster run, for MLflow's tags and the record of the test read.
+    tell : callable
+        Progress in plain words.
+
+    Returns
+    -------
+    StepResult
+        Files: the signed model, ``predictions.parquet`` (pseudonym, y_true, y_prob, baseline_prob)
+        and the plots. Facts: version, identity, evaluation, threshold, reproducibility. Measured:
+        latency, seconds, cost, the MLflow run.
+
+    Raises
+    ------
+    TestSideReadTwiceError
+        When another run has read this test side for the same decision and its result is stored.
+    """
+    winner = leaderboard.facts["winner"]
+    spec = allowed_spec(platform)
+    inputs = {side: result.data_version for side, result in sides.items()} | {
+        "leaderboard": leaderboard.data_version
+    }
+    config = {
+        "policy": _relevant_policy(platform),
+        "spec": spec.digest,
+        "versions": library_versions(),
+    }
+    decision_id = digest({"inputs": inputs, "config": config})
+
+    def compute(out: StepOutput) -> None:
+        with thread_limit(platform.settings.n_threads):
+            _Builder(platform, winner, sides, out, tell).build(decision_id, run_id)
+        out.measured["mlflow_run_id"] = _track(platform, sides, out, links)
+
+    return platform.steps.run(
+        "challenger",
+        compute,
+        code=code_version(
+            *MODEL_CODE, "modeling/evaluation.py", "modeling/identity.py", "stages/challenger.py"
+        ),
+        inputs=inputs,
+        config=config,
+    )
+
+
+def _relevant_policy(platform: Platform) -> dict[str, Any]:
+    policy = platform.policy
+    return {
+        "threshold": policy.threshold.model_dump(mode="json"),
+        "tiers": policy.tiers.model_dump(mode="json"),
+        "prices": policy.prices.model_dump(mode="json"),
+    }
+
+
+class _Builder:
+    """The steps of one refit and one evaluation, in order."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        winner: Mapping[str, Any],
+        sides: Mapping[str, StepResult],
+        out: StepOutput,
+        tell: Progress,
+    ) -> None:
+        self.platform = platform
+        self.winner = winner
+        self.sides = sides
+        self.out = out
+        self.tell = tell
+        self.spec = allowed_spec(platform)
+        self.n_jobs = platform.settings.n_threads
+
+    def build(self, decision_id: str, run_id: str) -> None:
+        from attrition_platform.modeling.identity import make_probe, model_identity
+
+        known = load_sides(self.platform, self.sides["train"], self.sides["validation"])
+        self.tell(f"Refitting {self.winner['family']} on {len(known.y_true):,} employees.")
+        pipeline, cpu_seconds = self._fit(self.winner["family"], self.winner["params"], known)
+        probe = make_probe(self.spec)
+        identity = model_identity(pipeline, self.spec, probe)
+        again, _ = self._fit(self.winner["family"], self.winner["params"], known)
+        self.out.facts["reproducible"] = model_identity(again, self.spec, probe) == identity
+        baseline, _ = self._fit(BASELINE, {}, known)
+        self.out.facts.update(
+            identity=identity,
+            version=identity[:VERSION_DIGITS],
+            family=self.winner["family"],
+            params=self.winner["params"],
+            excluded_columns=sorted(self.platform.excluded_columns),
+            reads=list(self.spec.source_columns),
+            decision_id=decision_id,
+        )
+        threshold = self._threshold(pipeline, known)
+        self._evaluate(pipeline, baseline, threshold, decision_id, run_id)
+        self._measure(pipeline, known, cpu_seconds)
+        self._drivers(pipeline)
+        self._save(pipeline, identity, threshold)
+
+    def _fit(self, family: str, params: Mapping[str, Any], rows: Side) -> tuple[Pipeline, float]:
+        import time
+
+        from attrition_platform.modeling.families import FAMILIES
+
+        started = time.process_time()
+        pipeline = FAMILIES[family].build(self.spec, params, SEED, self.n_jobs)
+        pipeline.fit(rows.X, rows.y_true)
+        return pipeline, time.process_time() - started
+
+    def _threshold(self, pipeline: Pipeline, known: Side) -> float:
+        from attrition_platform.modeling.evaluation import choose_threshold
+
+        y_prob = pipeline.predict_proba(known.X)[:, 1]
+        threshold = float(choose_threshold(self.platform.policy.threshold, y_prob))
+        self.out.facts["threshold"] = threshold
+        return threshold
+
+    def _evaluate(
+        self, pipeline: Pipeline, baseline: Pipeline, threshold: float, decision_id: str, run_id: str
+    ) -> None:
+        import polars as pl
+
+        from attrition_platform.modeling import plots
+        from attrition_platform.modeling.evaluation import evaluate
+
+        self.platform.ledger.claim_test_read(decision_id, run_id)
+        test = load_sides(self.platform, self.sides["test"])
+        y_prob = pipeline.predict_proba(test.X)[:, 1]
+        baseline_prob = baseline.predict_proba(test.X)[:, 1]
+        split_id = self.sides["test"].data_version
+        evaluation = evaluate(split_id, test.y_true, y_prob, threshold)
+        reference = evaluate(split_id, test.y_true, baseline_prob, threshold)
+        self.out.facts.update(evaluation=evaluation.as_json(), baseline=reference.as_json())
+        auc = evaluation.metrics["roc_auc"]
+        self.tell(f"Test ROC AUC {auc.value:.4f} (95 % interval {auc.low:.4f} to {auc.high:.4f}).")
+        pl.DataFrame(
+            {
+                "pseudonym": test.pseudonyms,
+                "y_true": test.y_true,
+                "y_prob": y_prob,
+                "baseline_prob": baseline_prob,
+            }
+        ).write_parquet(self.out.file("predictions.parquet"))
+        self._plot("roc", plots.roc_plot(test.y_true, y_prob))
+        self._plot("precision_recall", plots.precision_recall_plot(test.y_true, y_prob))
+        self._plot("calibration", plots.calibration_plot(test.y_true, y_prob))
+        self._plot("confusion", plots.confusion_plot(evaluation.confusion))
+
+    def _measure(self, pipeline: Pipeline, known: Side, cpu_seconds: float) -> None:
+        from attrition_platform.modeling.latency import measure_latency
+
+        latency = measure_latency(pipeline, known.X)
+        self.out.measured.update(
+            latency=latency.as_json(),
+            training_cpu_seconds=round(cpu_seconds, 3),
+            training_cost=round(cpu_seconds / 3600 * self.platform.policy.prices.cpu_hour, 6),
+        )
+
+    def _drivers(self, pipeline: Pipeline) -> None:
+        from attrition_platform.modeling import plots
+        from attrition_platform.modeling.drivers import find_drivers
+
+        validation = load_sides(self.platform, self.sides["validation"])
+        drivers = find_drivers(pipeline, self.spec, validation.X, validation.y_true, SEED)
+        self.out.facts["drivers"] = [driver.as_json() for driver in drivers]
+        self._plot("drivers", plots.drivers_plot(drivers))
+
+    def _save(self, pipeline: Pipeline, identity: str, threshold: float) -> None:
+        from attrition_platform.adapters.model_store import save_model
+
+        for name in MODEL_FILES:
+            self.out.file(name, repeats=name == "model.json")
+        save_model(
+            self.out.folder,
+            pipeline,
+            self.spec,
+            threshold,
+            {"version": identity[:VERSION_DIGITS], "identity": identity, "family": self.winner["family"]},
+            self.platform.key,
+        )
+        self.out.measured["model_bytes"] = (self.out.folder / "model.skops").stat().st_size
+
+    def _plot(self, name: str, png: bytes) -> None:
+        self.out.file(f"{name}.png").write_bytes(png)
+
+
+def _track(
+    platform: Platform, sides: Mapping[str, StepResult], out: StepOutput, links: Mapping[str, str]
+) -> str:
+    from attrition_platform.adapters.model_store import TRUSTED_TYPES, load_model
+
+    facts = out.facts
+    known = load_sides(platform, sides["validation"])
+    metrics = {f"test_{name}": m["value"] for name, m in facts["evaluation"]["metrics"].items()}
+    with platform.registry.run(experiment(platform), f"challenger/{facts['version']}", links) as run:
+        run.log(
+            {"family": facts["family"], **facts["params"]},
+            metrics | {"training_cpu_seconds": out.measured["training_cpu_seconds"]},
+        )
+        run.log_dataset("train_split", sides["train"].data_version, sides["train"].facts["n_rows"])
+        pipeline = load_model(out.folder, platform.key).pipeline
+        run.log_model(pipeline, known.X[:5], TRUSTED_TYPES)
+        for plot in PLOTS:
+            run.log_file(out.folder / f"{plot}.png", "plots")
+    return run.run_id
+
+
+@contextmanager
+def model_folder(platform: Platform, files: Mapping[str, str]) -> Iterator[Path]:
+    """Lay a stored model's files out under their names, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="attrition-model-") as name:
+        folder = Path(name)
+        for file in MODEL_FILES:
+            shutil.copyfile(platform.steps.store.verify(files[file]), folder / file)
+        yield folder
+
+
+def load_stored_model(platform: Platform, files: Mapping[str, str]) -> StoredModel:
+    """Load a model after its signature and its files were checked.
+
+    Raises
+    ------
+    StoreError
+        When a file is missing or damaged.
+    UntrustedArtefactError
+        When the files are not the ones that were signed.
+    """
+    from attrition_platform.adapters.model_store import load_model
+
+    with model_folder(platform, files) as folder:
+        return load_model(folder, platform.key)
+
+
+def read_predictions(platform: Platform, challenger: StepResult) -> dict[str, np.ndarray]:
+    """Test-side predictions by column: pseudonym, y_true, y_prob, baseline_prob."""
+    import polars as pl
+
+    frame = pl.read_parquet(platform.file(challenger.files["predictions.parquet"]))
+    return {name: frame[name].to_numpy() for name in frame.columns}

@@ -1,0 +1,71 @@
+"""Stateless engineered columns, one stored table per feature group."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version
+from attrition_platform.stages.ingest import hashes_of, read_columns
+from attrition_platform.stages.platform import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import polars as pl
+
+
+def compute_features(platform: Platform, validated: StepResult, group: str) -> StepResult:
+    """Compute one group from only the columns that it reads.
+
+    Returns
+    -------
+    StepResult
+        File ``features.parquet``: `pseudonym` and the group's features, in the order of the
+        validated rows. Depends on no other column, so it is computed again only when one of its own
+        changes.
+    """
+    contract = platform.contract
+    columns = ("pseudonym", *contract.groups[group])
+
+    def compute(out: StepOutput) -> None:
+        from attrition_platform.features.groups import compute_group
+
+        features = compute_group(read_columns(platform, validated, columns), contract, group)
+        features.write_parquet(out.file("features.parquet"))
+        out.facts.update(n_rows=features.height, features=features.columns[1:], reads=list(columns[1:]))
+
+    return platform.steps.run(
+        f"features/{group}",
+        compute,
+        code=code_version("features", "stages/features.py"),
+        inputs=hashes_of(validated, columns),
+        config={
+            "columns": {name: contract.columns[name].model_dump(mode="json") for name in columns[1:]},
+            "derived": {
+                name: derived.model_dump(mode="json")
+                for name, derived in contract.derived.items()
+                if derived.group == group
+            },
+        },
+    )
+
+
+def join_features(platform: Platform, groups: Iterable[StepResult]) -> pl.DataFrame:
+    """Put the groups' tables side by side; all have the rows of `validated_employees` in its order.
+
+    Returns
+    -------
+    DataFrame
+        `pseudonym` and every feature of the given groups.
+    """
+    import polars as pl
+
+    frames = [pl.read_parquet(platform.file(group.files["features.parquet"])) for group in groups]
+
+    def beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+        if not left["pseudonym"].equals(right["pseudonym"]):
+            raise ValueError("Feature groups hold different employees; materialize 'features' again.")
+        return left.hstack(right.drop("pseudonym"))
+
+    return reduce(beside, frames)

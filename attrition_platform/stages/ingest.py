@@ -1,0 +1,240 @@
+"""From files in the inbox to validated, quarantined and protected rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
+from attrition_platform.errors import NoDataError, RefusedFileError
+from attrition_platform.stages.platform import Platform
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from attrition_platform.adapters.batches import Batch
+
+Progress = Callable[[str], None]
+
+GENERATED_SEED = 7
+IDENTITY_COLUMNS = ("pseudonym", "split_bucket")
+_INGEST_CODE = ("contracts", "adapters/extract_files.py", "adapters/batches.py", "adapters/validation.py")
+
+
+def take_in(platform: Platform, progress: Progress) -> StepResult:
+    """Accept what lies in the inbox and list the batches that this contract has.
+
+    Returns
+    -------
+    StepResult
+        Facts: ``batches`` (sha256, rows, origin), newest last. Measured: what this sweep accepted,
+        knew already, refused and left alone.
+
+    Raises
+    ------
+    NoDataError
+        When there is no batch and the contract is not the shipped one, for which a population can be
+        generated.
+    """
+    from attrition_platform.adapters.batches import list_batches
+    from attrition_platform.adapters.inbox import sweep_inbox
+
+    settings = platform.settings
+    report = sweep_inbox(settings.inbox, settings.data_dir, platform.contract)
+    for refusal in report.refused:
+        progress(f"Refused '{refusal.name}': {refusal.reason}. {refusal.detail}")
+    batches = list_batches(settings.data_dir, platform.contract.name)
+    if not batches:
+        if settings.contract_file is not None:
+            raise NoDataError(
+                f"Contract '{platform.contract.name}' has no data. "
+                f"Copy an extract that keeps it into '{settings.inbox}', then run the job again."
+                + (f" Refused just now: {len(report.refused)} files, see 'refused/'." * bool(report.refused))
+            )
+        _generate(platform, progress)
+        batches = list_batches(settings.data_dir, platform.contract.name)
+    listed = [{"sha256": b.sha256, "rows": b.n_rows, "origin": b.origin, "name": b.name} for b in batches]
+    facts = {"batches": [{key: value for key, value in b.items() if key != "name"} for b in listed]}
+    measured = {
+        "names": [b["name"] for b in listed],
+        "accepted": [batch.sha256 for batch in report.accepted],
+        "already_known": list(report.already_known),
+        "left_alone": list(report.left_alone),
+        "refused": [{"name": r.name, "reason": r.reason, "detail": r.detail} for r in report.refused],
+    }
+    version = digest(facts)
+    return StepResult("raw_employees", version, version, {}, facts, measured, not report.accepted)
+
+
+def _generate(platform: Platform, progress: Progress) -> None:
+    from attrition_platform.adapters.batches import accept_generated
+    from attrition_platform.population.generator import write_population
+
+    n_rows = platform.settings.generated_rows
+    progress(f"No extract in '{platform.settings.inbox}': generating {n_rows:,} employees who do not exist.")
+    with platform.steps.store.workspace() as folder:
+        file = folder / f"generated-{n_rows}-{GENERATED_SEED}.csv"
+        write_population(file, n_rows, GENERATED_SEED)
+        accept_generated(file, platform.settings.data_dir, platform.contract)
+
+
+def validate(platform: Platform, raw: StepResult, progress: Progress) -> tuple[StepResult, StepResult]:
+    """Sort every row of every batch into validated or quarantined.
+
+    Returns
+    -------
+    validated, quarantined : StepResult
+        Files ``validated.parquet`` (one row per employee, the newest batch wins) and
+        ``quarantined.parquet`` (one row per broken row, with its reasons).
+
+    Raises
+    ------
+    RefusedFileError
+        When every batch was refused whole; a refused batch beside good ones is reported as a fact.
+    """
+    from attrition_platform.adapters.batches import list_batches
+
+    wanted = {entry["sha256"] for entry in raw.facts["batches"]}
+    batches = [
+        batch
+        for batch in list_batches(platform.settings.data_dir, platform.contract.name)
+        if batch.sha256 in wanted
+    ]
+    kept: list[StepResult] = []
+    refused: list[RefusedFileError] = []
+    for batch in batches:
+        result = _validate_batch(platform, batch, progress)
+        if "refused" in result.facts:
+            refused.append(RefusedFileError(batch.name, **result.facts["refused"]))
+            progress(str(refused[-1]))
+        else:
+            kept.append(result)
+    if not kept:
+        raise refused[0]
+    refusals = [{"batch": error.file, "reason": error.reason} for error in refused]
+    return _merge(platform, kept, refusals), _collect_quarantine(platform, kept)
+
+
+def _validate_batch(platform: Platform, batch: Batch, progress: Progress) -> StepResult:
+    def compute(out: StepOutput) -> None:
+        from attrition_platform.adapters.validation import validate_batch
+
+        progress(f"Validating batch {batch.sha256[:12]} ({batch.n_rows:,} rows).")
+        try:
+            done = validate_batch(
+                batch,
+                platform.contract,
+                platform.key,
+                out.file("valid.parquet"),
+                out.file("quarantined.parquet"),
+            )
+        except RefusedFileError as error:
+            for leftover in out.folder.iterdir():
+                leftover.unlink()
+            out.facts["refused"] = {"reason": error.reason, "detail": error.detail}
+            return
+        out.facts.update(
+            n_rows=done.n_rows,
+            n_valid=done.n_valid,
+            n_quarantined=done.n_quarantined,
+            n_normalised=done.n_normalised,
+            reasons=done.n_rule_failures,
+        )
+
+    return platform.steps.run(
+        "batches",
+        compute,
+        code=code_version(*_INGEST_CODE),
+        inputs={"batch": batch.sha256},
+        config={
+            "contract": platform.contract_digest,
+            # Another key gives other pseudonyms; its hash is not the key.
+            "key": hashlib.sha256(b"key id" + platform.key).hexdigest()[:16],
+        },
+    )
+
+
+def _merge(platform: Platform, kept: list[StepResult], refusals: list[dict[str, str]]) -> StepResult:
+    def compute(out: StepOutput) -> None:
+        from attrition_platform.adapters.validation import column_hashes, merge_batches
+
+        path = out.file("validated.parquet")
+        merged = merge_batches([platform.file(b.files["valid.parquet"]) for b in kept], path)
+        out.facts.update(
+            n_rows=merged.n_rows,
+            n_labelled=merged.n_labelled,
+            n_superseded=merged.n_superseded,
+            n_received=sum(b.facts["n_rows"] for b in kept),
+            n_normalised=_sum_counts([b.facts["n_normalised"] for b in kept]),
+            columns=column_hashes(path),
+            refused_batches=refusals,
+        )
+
+    return platform.steps.run(
+        "validated_employees",
+        compute,
+        code=code_version("adapters/validation.py"),
+        inputs={str(i): b.data_version for i, b in enumerate(kept)},
+        config={"label": platform.contract.label, "refused": refusals},
+    )
+
+
+def _collect_quarantine(platform: Platform, kept: list[StepResult]) -> StepResult:
+    def compute(out: StepOutput) -> None:
+        import polars as pl
+
+        parts = [pl.read_parquet(platform.file(b.files["quarantined.parquet"])) for b in kept]
+        pl.concat(parts).write_parquet(out.file("quarantined.parquet"))
+        out.facts.update(
+            n_rows=sum(b.facts["n_quarantined"] for b in kept),
+            n_received=sum(b.facts["n_rows"] for b in kept),
+            reasons=_sum_counts([b.facts["reasons"] for b in kept]),
+        )
+
+    return platform.steps.run(
+        "quarantined_employees",
+        compute,
+        code=code_version("stages/ingest.py"),
+        inputs={str(i): b.data_version for i, b in enumerate(kept)},
+        config={},
+    )
+
+
+def separate_protected(platform: Platform, validated: StepResult) -> StepResult:
+    """Copy the columns that only the auditor reads, keyed by pseudonym."""
+    contract = platform.contract
+    columns = ("pseudonym", *contract.protected)
+
+    def compute(out: StepOutput) -> None:
+        frame = read_columns(platform, validated, columns)
+        frame.write_parquet(out.file("protected.parquet"))
+        out.facts.update(n_rows=frame.height, columns=list(contract.protected))
+
+    return platform.steps.run(
+        "protected_attributes",
+        compute,
+        code=code_version("stages/ingest.py"),
+        inputs=hashes_of(validated, columns),
+        config={},
+    )
+
+
+def read_columns(platform: Platform, validated: StepResult, columns: tuple[str, ...]) -> pl.DataFrame:
+    """Read only some columns of the validated rows."""
+    import polars as pl
+
+    return pl.read_parquet(platform.file(validated.files["validated.parquet"]), columns=list(columns))
+
+
+def hashes_of(validated: StepResult, columns: tuple[str, ...]) -> dict[str, str]:
+    """Content hash of each named column: what a step that reads only these depends on."""
+    return {column: validated.facts["columns"][column] for column in columns}
+
+
+def _sum_counts(parts: list[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, Any] = {}
+    for part in parts:
+        for key, count in part.items():
+            total[key] = total.get(key, 0) + count
+    return dict(sorted(total.items()))

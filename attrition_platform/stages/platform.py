@@ -1,0 +1,98 @@
+"""One place's contract, policy, key and stores, opened when they are first needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrition_platform.contracts.toml_file import contract_digest, load_contract, shipped_contract
+from attrition_platform.modeling.policy import load_policy, policy_digest
+from attrition_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from attrition_platform.adapters.mlflow_registry import MlflowRegistry
+    from attrition_platform.adapters.step_cache import StepCache
+    from attrition_platform.contracts.model import Contract
+    from attrition_platform.modeling.policy import Policy
+    from attrition_platform.ports import Ledger
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Everything that the stages share; each part is built at first use and then kept.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where things lie and which rules apply.
+    """
+
+    settings: Settings
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The dataset's contract."""
+        file = self.settings.contract_file
+        return shipped_contract() if file is None else load_contract(file)
+
+    @cached_property
+    def contract_digest(self) -> str:
+        """sha256 of the contract's meaning."""
+        return contract_digest(self.contract)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The promotion policy."""
+        return load_policy(self.settings.policy)
+
+    @cached_property
+    def policy_digest(self) -> str:
+        """sha256 of the policy's meaning."""
+        return policy_digest(self.policy)
+
+    @cached_property
+    def key(self) -> bytes:
+        """Secret of pseudonyms and manifests."""
+        return self.settings.secret_key()
+
+    @cached_property
+    def steps(self) -> StepCache:
+        """Stored results of steps."""
+        from attrition_platform.adapters.object_store import ObjectStore
+        from attrition_platform.adapters.step_cache import StepCache
+
+        return StepCache(ObjectStore(self.settings.data_dir / "store"))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger of this contract's champions; one SQLite file per contract by default."""
+        from attrition_platform.adapters.ledger import SqlLedger
+
+        url = self.settings.ledger_url
+        if url is None:
+            file = self.settings.data_dir / "ledger" / f"{self.contract.name}.sqlite"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{file}"
+        return SqlLedger(url)
+
+    @cached_property
+    def registry(self) -> MlflowRegistry:
+        """The MLflow tracking store and model registry."""
+        from attrition_platform.adapters.mlflow_registry import MlflowRegistry
+
+        folder = self.settings.data_dir / "mlflow"
+        return MlflowRegistry(self.settings.mlflow_uri or f"sqlite:///{folder / 'mlflow.sqlite'}", folder)
+
+    @property
+    def excluded_columns(self) -> frozenset[str]:
+        """Columns that candidates may not read, by the policy and the columns setting."""
+        if self.settings.columns == "all" or not self.policy.exclude_protected:
+            return frozenset()
+        proxies = self.contract.proxies if self.policy.exclude_proxies else ()
+        return frozenset(self.contract.protected) | frozenset(proxies)
+
+    def file(self, sha256: str) -> Path:
+        """Path of a stored object."""
+        return self.steps.store.path(sha256)
