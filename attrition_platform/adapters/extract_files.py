@@ -21,7 +21,8 @@ from attrition_platform.adapters.extract_streams import (
     find_encoding,
     find_kind,
     open_regular,
-    text_chunks,
+    unpacked_chunks,
+    utf8_chunks,
     utf8_file,
 )
 from attrition_platform.adapters.text_scan import MAX_ROW_BYTES, TextScan, ragged_line
@@ -45,7 +46,7 @@ class ExtractFacts:
     sha256 : str
         Of the file's bytes as they are.
     n_bytes, n_rows : int
-        Size of the file and number of its data rows (blank lines are none).
+        Size of the file and number of its data rows (blank lines are none); -1 when not counted.
     kind : {"csv", "csv.gz", "parquet"}
         From the content, and the name agrees.
     encoding : str
@@ -82,8 +83,8 @@ def inspect_extract(path: Path, contract: Contract, *, count_rows: bool = True) 
     path : Path
         The file; never followed if it is a link.
     count_rows : bool
-        Whether every record is held against the header, too. Without, `n_rows` is -1 for a text and
-        a ragged row shows only when the rows are read.
+        Whether every record is held against the header, too. Without, `n_rows` is -1 and
+        what is wrong with a single row shows only when the rows are read.
 
     Raises
     ------
@@ -171,31 +172,30 @@ def _inspect(
         if kind == "parquet":
             facts = _inspect_parquet(path, raw, contract)
         else:
-            facts = _inspect_text(path.name, start, raw, kind, contract, encoding, delimiter)
-    if count_rows and kind != "parquet":
-        facts = replace(facts, n_rows=_n_text_rows(path, facts))
-    return facts
+            facts = _inspect_text(path.name, raw, kind, contract, encoding, delimiter)
+    return replace(facts, n_rows=_count_rows(path, facts, contract)) if count_rows else facts
 
 
 def _inspect_text(
     name: str,
-    start: bytes,
     raw: HashingReader,
     kind: ExtractKind,
     contract: Contract | None,
     declared: str | None,
     delimiter: str | None,
 ) -> ExtractFacts:
-    encoding = find_encoding(name, start if kind == "csv" else b"", declared)
-    chunks = text_chunks(name, raw, kind, encoding)
+    unpacked = unpacked_chunks(name, raw, kind)
+    first = next(unpacked, b"")
+    encoding = find_encoding(name, first[:4096], declared)
+    chunks = utf8_chunks(name, chain([first], unpacked), encoding)
     beginning = b""
     for chunk in chunks:
         beginning += chunk
         if len(beginning) >= MAX_ROW_BYTES:
             break
-    if kind == "csv.gz":
-        find_encoding(name, beginning[:4096], declared)
     header = find_header(name, beginning, contract, delimiter)
+    if not beginning[header.n_bytes :].strip(b"\r\n"):
+        raise _no_rows(name)
     scan = TextScan(name, header.delimiter)
     for chunk in chain([beginning], chunks):
         scan.add(chunk)
@@ -236,13 +236,25 @@ def _inspect_parquet(path: Path, raw: HashingReader, contract: Contract | None) 
     )
 
 
-def _n_text_rows(path: Path, facts: ExtractFacts) -> int:
-    """Parse every record, keep one column, and count: the parser holds each against the header."""
-    first = next(cell for cell in facts.header if cell)
-    n_rows = sum(int(table.num_rows) for table in _tables(path, facts, [first], CHUNK_ROWS, "."))
+def _count_rows(path: Path, facts: ExtractFacts, contract: Contract | None) -> int:
+    """Read the file once to its end, so that whatever is wrong with a row shows before it is accepted.
+
+    The parser of a text holds every record against the header even if it keeps one column; Parquet
+    shows a damaged page or an absurd cell only in the columns that are read.
+    """
+    wanted = _wanted(facts, contract)
+    names = wanted if facts.kind == "parquet" else wanted[:1]
+    n_rows = sum(int(table.num_rows) for table in _tables(path, facts, names, CHUNK_ROWS, "."))
     if n_rows == 0:
         raise _no_rows(path.name)
     return n_rows
+
+
+def _wanted(facts: ExtractFacts, contract: Contract | None) -> list[str]:
+    if contract is None:
+        return [cell for cell in facts.header if cell]
+    sources = [column.source.strip() for column in contract.columns.values() if column.kind != "ignore"]
+    return [source for source in sources if source in facts.header]
 
 
 def _no_rows(name: str) -> RefusedFileError:
@@ -315,7 +327,8 @@ def _parsed(path: Path, facts: ExtractFacts, names: list[str], source: Any) -> I
 
 def _ragged(path: Path, facts: ExtractFacts) -> RefusedFileError:
     with open_regular(path) as source:
-        chunks = text_chunks(path.name, HashingReader(source), facts.kind, facts.encoding)
+        unpacked = unpacked_chunks(path.name, HashingReader(source), facts.kind)
+        chunks = utf8_chunks(path.name, unpacked, facts.encoding)
         line = ragged_line(chunks, facts.delimiter, len(facts.header))
     return RefusedFileError(
         path.name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attrition_platform.adapters.text_scan import MAX_ROW_BYTES
 from attrition_platform.contracts.model import Contract
@@ -33,12 +33,15 @@ class Header:
         Named columns that the contract does not know.
     n_label_columns : int
         0 when the file has no label column: all its rows are unlabelled.
+    n_bytes : int
+        Length of the record in a UTF-8 text.
     """
 
     names: tuple[str, ...]
     delimiter: str
     extra: tuple[str, ...] = ()
     n_label_columns: int = 1
+    n_bytes: int = 0
 
 
 def find_header(name: str, start: bytes, contract: Contract | None, delimiter: str | None = None) -> Header:
@@ -61,7 +64,7 @@ def find_header(name: str, start: bytes, contract: Contract | None, delimiter: s
         raise RefusedFileError(
             name, "too-many-columns", f"{len(names)} columns; at most {MAX_COLUMNS} are read.", line=1
         )
-    return check_header(name, Header(names, best), contract)
+    return check_header(name, Header(names, best, n_bytes=len(record.encode())), contract)
 
 
 def check_header(name: str, header: Header, contract: Contract | None) -> Header:
@@ -91,7 +94,7 @@ def check_header(name: str, header: Header, contract: Contract | None) -> Header
             f"The contract allows no further columns, and there are {len(names) - len(known)} of them.",
             line=1,
         )
-    return Header(names, header.delimiter, extra, int(known_label(contract) in names))
+    return replace(header, extra=extra, n_label_columns=int(known_label(contract) in names))
 
 
 def known_label(contract: Contract) -> str:

@@ -117,7 +117,7 @@ def find_kind(name: str, start: bytes) -> ExtractKind:
 def _content_kind(name: str, start: bytes) -> ExtractKind:
     if start.startswith(b"PK\x03\x04") or start.startswith(b"\xd0\xcf\x11\xe0"):
         raise RefusedFileError(name, "excel", f"It is an Excel workbook or a zip archive. {_SAVE_AS}")
-    if start.lstrip()[:1] in (b"<", b"{") or start.startswith(b"%PDF"):
+    if start.lstrip().startswith((b"<", b"{", b"[{", b"%PDF")):
         raise RefusedFileError(name, "not-a-table", f"It is a web page or a document, no table. {_SAVE_AS}")
     if start.startswith(b"PAR1"):
         return "parquet"
@@ -142,9 +142,10 @@ def find_encoding(name: str, start: bytes, declared: str | None) -> str:
         return "utf-8-sig" if canonical == "utf-8" else canonical
     if start.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
+    n_even, n_odd = start[0:64:2].count(0), start[1:64:2].count(0)
     guess = "utf-32" if start.startswith(_UTF32) else "utf-16" if start.startswith(_UTF16) else None
-    if guess is None and len(start) >= 8 and (start[1:64:2].count(0) > 3 or start[0:64:2].count(0) > 3):
-        guess = "utf-16-le" if start[1:64:2].count(0) > 3 else "utf-16-be"
+    if guess is None and start[:64].count(0) > 3 and 0 in (n_even, n_odd):
+        guess = "utf-16-le" if n_even == 0 else "utf-16-be"
     if guess is not None:
         raise RefusedFileError(
             name,
@@ -155,16 +156,25 @@ def find_encoding(name: str, start: bytes, declared: str | None) -> str:
     return "utf-8-sig"
 
 
-def text_chunks(name: str, raw: HashingReader, kind: ExtractKind, encoding: str) -> Iterator[bytes]:
-    """Give a text file as chunks of valid UTF-8 without byte-order mark.
+def unpacked_chunks(name: str, raw: HashingReader, kind: ExtractKind) -> Iterator[bytes]:
+    """Give the bytes of a text file, decompressed if need be.
 
     Raises
     ------
     RefusedFileError
-        ``"gzip-bomb"``, ``"truncated"`` or ``"damaged"`` for the compression; ``"encoding"`` with the
-        line for bytes that are not of the encoding.
+        ``"gzip-bomb"``, ``"truncated"`` or ``"damaged"``.
     """
-    chunks = _gunzipped(name, raw) if kind == "csv.gz" else iter(lambda: raw.read(CHUNK_BYTES), b"")
+    return _gunzipped(name, raw) if kind == "csv.gz" else iter(lambda: raw.read(CHUNK_BYTES), b"")
+
+
+def utf8_chunks(name: str, chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Give a text as valid UTF-8 without byte-order mark.
+
+    Raises
+    ------
+    RefusedFileError
+        ``"encoding"``, with the line of the first byte that is not of the encoding.
+    """
     decoder = codecs.getincrementaldecoder(encoding)()
     n_lines, at_start = 1, True
     for chunk in _and_an_end(chunks):
@@ -240,7 +250,9 @@ def _read_gzip(name: str, unpacked: gzip.GzipFile) -> bytes:
 def utf8_file(path: Path, kind: ExtractKind, encoding: str) -> Iterator[io.RawIOBase]:
     """Give a text extract as a readable UTF-8 byte stream, for a parser that wants a file."""
     with open_regular(path) as source:
-        yield _ChunkFile(text_chunks(path.name, HashingReader(source), kind, encoding))
+        yield _ChunkFile(
+            utf8_chunks(path.name, unpacked_chunks(path.name, HashingReader(source), kind), encoding)
+        )
 
 
 class _ChunkFile(io.RawIOBase):

@@ -79,7 +79,9 @@ class OpenRun:
             source=f"sha256:{digest}",
             profile=f'{{"num_rows": {n_rows}}}',
         )
-        self._client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+        self._client.log_inputs(
+            self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])]
+        )
 
     def log_folder(self, folder: Path, name: str) -> None:
         """Copy a folder of artefacts to the run."""

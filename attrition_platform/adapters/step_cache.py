@@ -50,7 +50,9 @@ def code_version(*parts: str) -> str:
     files = [
         file
         for part in parts
-        for file in (sorted((PACKAGE / part).rglob("*.py")) if (PACKAGE / part).is_dir() else [PACKAGE / part])
+        for file in (
+            sorted((PACKAGE / part).rglob("*.py")) if (PACKAGE / part).is_dir() else [PACKAGE / part]
+        )
     ]
     hasher = hashlib.sha256()
     for file in files:

@@ -99,7 +99,7 @@ class TextScan:
             self._inside = not self._inside
         if opening.any():
             last = int(places[opening][-1])
-            self._opened_line = self._n_lines + _n_line_ends(chunk[:last], self._previous)
+            self._opened_line = self._line_of_quote(chunk, last)
         self._closing = bool(places.size and places[-1] == data.size - 1 and not opening[-1])
 
     def _check_places(
@@ -117,18 +117,17 @@ class TextScan:
         wrong = ~np.isin(np.where(opening, before, after), accepted)
         if wrong.any():
             first = int(np.argmax(wrong))
-            opened_here = first if opening[first] else first - 1
-            line = (
-                self._opened_line
-                if opened_here < 0
-                else self._n_lines + _n_line_ends(chunk[: int(places[opened_here])], self._previous)
-            )
+            opened = first if opening[first] else first - 1
             raise RefusedFileError(
                 self._name,
                 "quote",
                 "A quote stands where no cell begins or ends, so rows can't be told from text.",
-                line=line,
+                line=self._line_of_quote(chunk, int(places[opened]) if opened >= 0 else -1),
             )
+
+    def _line_of_quote(self, chunk: bytes, at: int) -> int:
+        """Line of an opening quote; -1 stands for the one that an earlier chunk left open."""
+        return self._opened_line if at < 0 else self._n_lines + _n_line_ends(chunk[:at], self._previous)
 
     def _check_close(self, chunk: bytes, at: int, line: int) -> None:
         if chunk[at] not in self._opens_after:
@@ -141,13 +140,15 @@ class TextScan:
         import numpy as np
 
         stretches = np.diff(places, prepend=-self._cell_bytes, append=len(chunk))
-        quoted = stretches[0 if self._inside else 1 :: 2]
-        if quoted.size and int(quoted.max()) > MAX_ROW_BYTES:
+        first_quoted = 0 if self._inside else 1
+        too_long = np.flatnonzero(stretches[first_quoted::2] > MAX_ROW_BYTES) * 2 + first_quoted
+        if too_long.size:
+            opened = int(places[too_long[0] - 1]) if too_long[0] else -1
             raise RefusedFileError(
                 self._name,
                 "row-too-long",
                 f"A quoted cell exceeds {MAX_ROW_BYTES} bytes: no cell of HR data does.",
-                line=self._opened_line if self._inside else self._n_lines,
+                line=self._line_of_quote(chunk, opened),
             )
         ends_inside = self._inside != bool(places.size % 2)
         self._cell_bytes = int(stretches[-1]) if ends_inside else 0

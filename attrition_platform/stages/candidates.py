@@ -95,6 +95,7 @@ def _tune(platform: Platform, family: str, sides: Mapping[str, StepResult]) -> T
     both = load_sides(platform, sides["train"], sides["validation"])
     small = needs_cross_validation(len(both.y_true), platform.policy.splits)
     return tune(
+        family,
         FAMILIES[family],
         allowed_spec(platform),
         train=(train.X, train.y_true),

@@ -148,10 +148,11 @@ class _Builder:
         import time
 
         from attrition_platform.modeling.families import FAMILIES
+        from attrition_platform.modeling.families.family import fit_quietly
 
         started = time.process_time()
         pipeline = FAMILIES[family].build(self.spec, params, SEED, self.n_jobs)
-        pipeline.fit(rows.X, rows.y_true)
+        fit_quietly(pipeline, rows.X, rows.y_true)
         return pipeline, time.process_time() - started
 
     def _threshold(self, pipeline: Pipeline, known: Side) -> float:

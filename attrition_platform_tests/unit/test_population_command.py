@@ -32,7 +32,7 @@ def test_it_writes_the_rows_asked_for_and_says_that_they_are_generated(tmp_path:
 def test_an_existing_file_is_replaced_only_by_force(tmp_path: Path) -> None:
     out = tmp_path / "people.csv"
     out.write_text("precious")
-    with pytest.raises(PopulationFileError, match="exists already.*--force"):
+    with pytest.raises(PopulationFileError, match=r"exists already.*--force"):
         generate("--rows", "10", "--out", str(out))
     assert out.read_text() == "precious"
 

@@ -1,0 +1,221 @@
+"""Models on disk: stored with skops, and loaded only after our own signature was verified.
+
+The manifest lists the sha256 of every file and carries an HMAC over that list, so whoever can write the
+folder but does not hold the key can't make us load anything. skops then admits only the types that we
+list here; the artefact has no say in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from attrition_platform.errors import UntrustedArtefactError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sklearn.pipeline import Pipeline
+
+    from attrition_platform.features.spec import FeatureSpec
+
+FORMAT = 1
+MODEL_FILE = "model.skops"
+ABOUT_FILE = "model.json"
+MANIFEST_FILE = "manifest.json"
+SIGNED_FILES = (ABOUT_FILE, MODEL_FILE)
+_MAX_MANIFEST_BYTES = 65_536
+# Keeps a signature of this purpose from serving for another thing signed with the same key.
+_PURPOSE = b"attrition-platform/model/1\n"
+
+# Beyond what skops trusts by itself; each is data of a fitted tree or spline and runs no code of its own.
+TRUSTED_TYPES: tuple[str, ...] = (
+    "scipy.interpolate._bsplines.BSpline",
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model as it was stored.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        Fitted.
+    spec : FeatureSpec
+        What the pipeline reads.
+    threshold : float
+        Probability from which an employee is flagged.
+    about : dict
+        What `save_model` was told of the model, such as its version.
+    """
+
+    pipeline: Pipeline
+    spec: FeatureSpec
+    threshold: float
+    about: dict[str, Any]
+
+
+def save_model(
+    folder: Path,
+    pipeline: Pipeline,
+    spec: FeatureSpec,
+    threshold: float,
+    about: Mapping[str, Any],
+    key: bytes,
+) -> None:
+    """Write a model's three files; the manifest last, so that a torn write can't be loaded.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when missing.
+    pipeline : Pipeline
+        Fitted; it may hold no type that skops or `TRUSTED_TYPES` does not know.
+    spec, threshold
+        Stored beside it, in ``model.json``, whose bytes repeat.
+    about : mapping
+        Plain values that JSON can hold.
+    key : bytes
+        Signs the manifest.
+
+    Raises
+    ------
+    UntrustedArtefactError
+        If the pipeline holds a foreign type: it could be written but never loaded.
+    """
+    import skops.io
+
+    data = skops.io.dumps(pipeline)
+    foreign = set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED_TYPES)
+    if foreign:
+        _refuse(folder, f"the pipeline holds types that are not trusted: {', '.join(sorted(foreign))}")
+    described = {
+        "format": FORMAT,
+        "spec": spec.as_json(),
+        "threshold": float(threshold),
+        "about": dict(about),
+    }
+    files = {MODEL_FILE: data, ABOUT_FILE: _canonical(described)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        _write(folder / name, content)
+    signed = {
+        "format": FORMAT,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
+    _write(folder / MANIFEST_FILE, _canonical(signed | {"hmac": _sign(signed, key)}))
+
+
+def load_model(folder: Path, key: bytes) -> StoredModel:
+    """Verify a model's files and load it.
+
+    Each file is read once, and what was verified is what is loaded.
+
+    Raises
+    ------
+    UntrustedArtefactError
+        If a file is missing, damaged or not the one that was signed, if the manifest was signed with
+        another key, or if the model holds a type that we do not trust.
+    """
+    from attrition_platform.features.spec import FeatureSpec
+
+    files = _verified_files(folder, key)
+    try:
+        described = json.loads(files[ABOUT_FILE])
+        spec = FeatureSpec.from_json(described["spec"])
+        threshold, about = float(described["threshold"]), dict(described["about"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _refusal(folder, f"{ABOUT_FILE} is signed but does not describe a model") from error
+    return StoredModel(_unpack(folder, files[MODEL_FILE]), spec, threshold, about)
+
+
+def _unpack(folder: Path, data: bytes) -> Pipeline:
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+    from sklearn.pipeline import Pipeline
+
+    try:
+        pipeline = skops.io.loads(data, trusted=list(TRUSTED_TYPES))
+    except (UntrustedTypesFoundException, TypeError) as error:
+        raise _refusal(folder, f"{MODEL_FILE} holds a type that is not trusted") from error
+    except Exception as error:  # a signed file that skops can't read: whatever it raises, no model
+        raise _refusal(folder, f"{MODEL_FILE} is signed but can't be read") from error
+    if not isinstance(pipeline, Pipeline):
+        _refuse(folder, f"{MODEL_FILE} holds no pipeline")
+    return pipeline
+
+
+def _verified_files(folder: Path, key: bytes) -> dict[str, bytes]:
+    try:
+        text = _read(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES)
+        manifest = json.loads(text)
+        signature = manifest.pop("hmac")
+        digests = dict(manifest["files"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _refusal(folder, f"{MANIFEST_FILE} is not a manifest") from error
+    expected = _sign(manifest, key)
+    if not isinstance(signature, str) or not hmac.compare_digest(signature.encode(), expected.encode()):
+        _refuse(folder, f"{MANIFEST_FILE} is not signed with this platform's key")
+    if text != _canonical(manifest | {"hmac": signature}):
+        _refuse(folder, f"{MANIFEST_FILE} is not written the way it was signed")
+    if manifest.get("format") != FORMAT or set(digests) != set(SIGNED_FILES):
+        _refuse(folder, f"{MANIFEST_FILE} is of another format")
+    files = {}
+    for name in SIGNED_FILES:
+        files[name] = _read(folder, name)
+        if hashlib.sha256(files[name]).hexdigest() != digests[name]:
+            _refuse(folder, f"{name} is not the file that was signed")
+    return files
+
+
+def _read(folder: Path, name: str, max_bytes: int | None = None) -> bytes:
+    path = folder / name
+    try:
+        if path.is_symlink() or not path.is_file():
+            _refuse(folder, f"{name} is missing or no plain file")
+        if max_bytes is not None and path.stat().st_size > max_bytes:
+            _refuse(folder, f"{name} is larger than any manifest")
+        return path.read_bytes()
+    except OSError as error:
+        raise _refusal(folder, f"{name} can't be read") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _canonical(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def _sign(signed: Mapping[str, Any], key: bytes) -> str:
+    return hmac.digest(key, _PURPOSE + _canonical(signed), "sha256").hex()
+
+
+def _refusal(folder: Path, rule: str) -> UntrustedArtefactError:
+    return UntrustedArtefactError(
+        f"The model in '{folder.name}' is not loaded: {rule}. "
+        "Materialize 'challenger' again, or restore the folder from a backup."
+    )
+
+
+def _refuse(folder: Path, rule: str) -> NoReturn:
+    raise _refusal(folder, rule)
