@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-CHUNK_ROWS = 500_000
-_BLOCK_BYTES = 16 << 20
+CHUNK_ROWS = 250_000
+_BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)

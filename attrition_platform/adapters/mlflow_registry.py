@@ -83,9 +83,9 @@ class OpenRun:
             self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])]
         )
 
-    def log_folder(self, folder: Path, name: str) -> None:
-        """Copy a folder of artefacts to the run."""
-        self._client.log_artifacts(self.run_id, str(folder), name)
+    def log_file(self, file: Path, folder: str) -> None:
+        """Copy a file to a folder of the run's artefacts."""
+        self._client.log_artifact(self.run_id, str(file), folder)
 
     def log_model(self, pipeline: Pipeline, example: np.ndarray, trusted_types: Sequence[str]) -> None:
         """Store the pipeline as an MLflow model with its signature, in the skops format."""

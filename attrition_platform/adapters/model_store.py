@@ -33,16 +33,16 @@ _MAX_MANIFEST_BYTES = 65_536
 # Keeps a signature of this purpose from serving for another thing signed with the same key.
 _PURPOSE = b"attrition-platform/model/1\n"
 
-# Beyond what skops trusts by itself; each is data of a fitted tree or spline and runs no code of its own.
+# Beyond what skops trusts by itself: parts of fitted trees and splines, and two functions that check or
+# convert an array. `partial` can only bind a function that is trusted as well, so it adds none.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "functools.partial",
+    "numpy.dtype",
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "scipy.interpolate._bsplines.BSpline",
-    "sklearn._loss._loss.CyHalfBinomialLoss",
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
 )
 
 
@@ -101,7 +101,11 @@ def save_model(
     data = skops.io.dumps(pipeline)
     foreign = set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED_TYPES)
     if foreign:
-        _refuse(folder, f"the pipeline holds types that are not trusted: {', '.join(sorted(foreign))}")
+        raise UntrustedArtefactError(
+            f"The model is not stored in '{folder.name}': its pipeline holds types that could not be "
+            f"loaded again ({', '.join(sorted(foreign))}). Build it from trusted types, or add them to "
+            "TRUSTED_TYPES after reading what they do."
+        )
     described = {
         "format": FORMAT,
         "spec": spec.as_json(),
@@ -144,8 +148,8 @@ def load_model(folder: Path, key: bytes) -> StoredModel:
 
 def _unpack(folder: Path, data: bytes) -> Pipeline:
     import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
     from sklearn.pipeline import Pipeline
+    from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
         pipeline = skops.io.loads(data, trusted=list(TRUSTED_TYPES))

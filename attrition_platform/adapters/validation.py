@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,8 @@ def validate_batch(
     StoreError
         When the stored bytes are not the ones that were accepted.
     """
+    from attrition_platform.contracts.identity import with_identity
+
     facts = inspect_extract(batch.path, contract, count_rows=False)
     if facts.sha256 != batch.sha256:
         raise StoreError(
@@ -105,10 +108,13 @@ def validate_batch(
     first = valid_path.with_name(valid_path.name + ".first")
     tally = _Tally(batch, contract)
     try:
-        with _parquet_writer(first) as write:
-            for raw in read_extract(batch.path, contract, facts=facts):
-                for part in _by_first_digit(tally.add(_checked(raw, batch, contract, key))):
-                    write(part)
+        with _parquet_writer(first) as write, ThreadPoolExecutor(1) as pool:
+            busy: Future[None] = pool.submit(_nothing)
+            for raw in _one_ahead(read_extract(batch.path, contract, facts=facts)):
+                identified = with_identity(raw, contract, key)
+                busy.result()
+                busy = pool.submit(_take_chunk, identified, tally, write)
+            busy.result()
         tally.settle_duplicates(first, valid_path)
     finally:
         first.unlink(missing_ok=True)
@@ -159,14 +165,35 @@ def column_hashes(path: Path) -> dict[str, str]:
     return {name: column_hash.hexdigest() for name, column_hash in hashes.items()}
 
 
-def _checked(raw: pl.DataFrame, batch: Batch, contract: Contract, key: bytes) -> _Chunk:
+def _one_ahead(chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Read the next chunk while the present one is worked on.
+
+    Hashing ids holds Python's lock; parsing and writing do not. So three threads, each one chunk
+    apart, keep two cores busy and hold three chunks at most.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, chunks, None)
+        while (chunk := waiting.result()) is not None:
+            waiting = pool.submit(next, chunks, None)
+            yield chunk
+
+
+def _nothing() -> None:
+    """Stand for the chunk before the first."""
+
+
+def _take_chunk(identified: pl.DataFrame, tally: _Tally, write: Callable[[pl.DataFrame], None]) -> None:
+    for part in _by_first_digit(tally.add(_checked(identified, tally.batch, tally.contract))):
+        write(part)
+
+
+def _checked(identified: pl.DataFrame, batch: Batch, contract: Contract) -> _Chunk:
     """Hold a chunk against the contract; rows come back in the order of their pseudonyms."""
     import polars as pl
 
-    from attrition_platform.contracts.identity import with_identity
     from attrition_platform.contracts.rows import check_rows
 
-    identified = with_identity(raw, contract, key).with_columns(pl.lit(batch.sha256[:12]).alias("batch"))
+    identified = identified.with_columns(pl.lit(batch.sha256[:12]).alias("batch"))
     rows = check_rows(identified, contract)
     numbers = identified.select("row_number").join(
         rows.quarantined.select(pl.col("row_number").cast(pl.UInt32)), on="row_number", how="anti"

@@ -21,7 +21,8 @@ def to_matrix(features: pl.DataFrame, spec: FeatureSpec) -> np.ndarray:
     Returns
     -------
     ndarray of float64 of shape (n_employees, n_features)
-        A category is its position in the contract's list of values; missing is NaN.
+        A category is its position in the spec's list of values, whatever the order of the frame's own
+        list; a value that the spec does not know counts as missing. Missing is NaN.
 
     Examples
     --------
@@ -31,5 +32,15 @@ def to_matrix(features: pl.DataFrame, spec: FeatureSpec) -> np.ndarray:
     """
     matrix = np.empty((features.height, len(spec.names)), dtype=np.float64, order="F")
     for position, name in enumerate(spec.names):
-        matrix[:, position] = features[name].to_physical().cast(pl.Float64).to_numpy()
+        column = features[name]
+        if spec.kinds[position] == "category" and spec.categories:
+            column = _recode(column, spec.categories[position])
+        matrix[:, position] = column.to_physical().cast(pl.Float64).to_numpy()
     return matrix
+
+
+def _recode(column: pl.Series, categories: tuple[str, ...]) -> pl.Series:
+    wanted = pl.Enum(categories)
+    if column.dtype == wanted:
+        return column
+    return column.cast(pl.String).cast(wanted, strict=False)

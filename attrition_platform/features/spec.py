@@ -26,12 +26,17 @@ class FeatureSpec:
         How many codes a category has; 0 for the other kinds.
     source_columns : tuple of str
         Contract columns that the features are computed from, sorted.
+    categories : tuple of tuple of str
+        Values of each category in the order of their codes, empty for the other kinds. A model keeps
+        them, so that a contract that later lists its values in another order can't shift the codes
+        that the model reads. An empty tuple takes codes as they come.
     """
 
     names: tuple[str, ...]
     kinds: tuple[FeatureKind, ...]
     n_categories: tuple[int, ...]
     source_columns: tuple[str, ...]
+    categories: tuple[tuple[str, ...], ...] = ()
 
     @property
     def digest(self) -> str:
@@ -59,9 +64,13 @@ class FeatureSpec:
         ValueError
             When the lists differ in length or a kind is unknown.
         """
-        spec = cls(**{key: tuple(value) for key, value in values.items()})
+        plain = {key: tuple(value) for key, value in values.items()}
+        plain["categories"] = tuple(tuple(known) for known in plain.get("categories", ()))
+        spec = cls(**plain)
         lengths = {len(spec.names), len(spec.kinds), len(spec.n_categories)}
         if len(lengths) != 1 or not set(spec.kinds) <= set(get_args(FeatureKind)):
+            raise ValueError("These values are no feature spec.")
+        if spec.categories and tuple(len(known) for known in spec.categories) != spec.n_categories:
             raise ValueError("These values are no feature spec.")
         return spec
 
@@ -85,7 +94,7 @@ def feature_spec(contract: Contract, exclude: frozenset[str] = frozenset()) -> F
     """
     names: list[str] = []
     kinds: list[FeatureKind] = []
-    n_categories: list[int] = []
+    categories: list[tuple[str, ...]] = []
     sources: set[str] = set()
     for name, column in contract.features.items():
         if name in exclude:
@@ -93,12 +102,18 @@ def feature_spec(contract: Contract, exclude: frozenset[str] = frozenset()) -> F
         category = column.kind in CATEGORICAL_KINDS
         names.append(name)
         kinds.append("category" if category else "count" if column.kind == "count" else "number")
-        n_categories.append(len(column.values) if category else 0)
+        categories.append(column.values if category else ())
         sources.add(name)
     for name, derived in contract.derived.items():
         if exclude.isdisjoint(derived.of):
             names.append(name)
             kinds.append("number")
-            n_categories.append(0)
+            categories.append(())
             sources.update(derived.of)
-    return FeatureSpec(tuple(names), tuple(kinds), tuple(n_categories), tuple(sorted(sources)))
+    return FeatureSpec(
+        names=tuple(names),
+        kinds=tuple(kinds),
+        n_categories=tuple(len(known) for known in categories),
+        source_columns=tuple(sorted(sources)),
+        categories=tuple(categories),
+    )

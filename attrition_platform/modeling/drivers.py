@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from attrition_platform.features.spec import FeatureSpec
 
 MAX_ROWS = 3_000
-N_SHUFFLES = 3
+N_SHUFFLES = 2
+MAX_EFFECT_ROWS = 500
 LOW_QUANTILE, HIGH_QUANTILE = 0.1, 0.9
 
 
@@ -35,8 +36,9 @@ class Driver:
         Mean loss of ROC AUC when the feature's values are shuffled over employees; about 0 for a
         feature that the model does not use.
     effect : float or None
-        Mean change in probability when everyone's value goes from the 10th percentile to the 90th.
-        None for a category, which has no direction, and for a feature with one value.
+        Mean change in probability when everyone's value goes from the 10th percentile to the 90th (from
+        the lowest to the highest where those are equal). None for a category, which has no direction,
+        and for a feature with one value.
     """
 
     feature: str
@@ -61,7 +63,8 @@ def find_drivers(
     spec : FeatureSpec
         Names and kinds of the matrix columns.
     X : ndarray of shape (n_employees, n_features)
-        Employees with a known label; at most 3,000 of them are used.
+        Employees with a known label; at most 3,000 of them are used,
+        and 500 of those for the effects.
     y_true : ndarray of bool of shape (n_employees,)
         True where the employee left.
     seed : int
@@ -74,7 +77,7 @@ def find_drivers(
         is missing among the employees.
     """
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(X))[:MAX_ROWS])
+    rows = rng.permutation(len(X))[:MAX_ROWS]
     sample, left = np.array(X[rows], dtype=np.float64), np.asarray(y_true, dtype=bool)[rows]
     full = _auc(pipeline, sample, left)
     drivers = []
@@ -86,7 +89,7 @@ def find_drivers(
             losses.append(full - _auc(pipeline, sample, left))
         sample[:, position] = kept
         category = spec.kinds[position] == "category"
-        effect = None if category else _effect(pipeline, sample, position)
+        effect = None if category else _effect(pipeline, sample[:MAX_EFFECT_ROWS].copy(), kept, position)
         drivers.append(Driver(name, float(np.mean(losses)), effect))
     return tuple(sorted(drivers, key=lambda driver: (-driver.importance, driver.feature)))
 
@@ -95,9 +98,9 @@ def _auc(pipeline: Pipeline, X: np.ndarray, left: np.ndarray) -> float:
     return float(auc_covariance(left, pipeline.predict_proba(X)[:, 1])[0][0])
 
 
-def _effect(pipeline: Pipeline, sample: np.ndarray, position: int) -> float | None:
-    kept = sample[:, position].copy()
-    known = kept[np.isfinite(kept)]
+def _effect(pipeline: Pipeline, sample: np.ndarray, values: np.ndarray, position: int) -> float | None:
+    """Mean change over the sample, which is written to, from a low to a high one of the values."""
+    known = values[np.isfinite(values)]
     if len(known) == 0:
         return None
     low, high = np.quantile(known, [LOW_QUANTILE, HIGH_QUANTILE], method="nearest")
@@ -109,5 +112,4 @@ def _effect(pipeline: Pipeline, sample: np.ndarray, position: int) -> float | No
     for value in (low, high):
         sample[:, position] = value
         means.append(float(pipeline.predict_proba(sample)[:, 1].mean()))
-    sample[:, position] = kept
     return means[1] - means[0]

@@ -185,7 +185,9 @@ def _significant(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     carried = np.abs(mantissa) >= 10.0**SIGNIFICANT_DIGITS
     mantissa = np.where(carried, mantissa / 10.0, mantissa)
     exponent = np.where(carried, exponent + 1, exponent)
-    code = np.where(np.isnan(values), 1, np.where(np.isposinf(values), 2, np.where(np.isneginf(values), 3, 0)))
+    code = np.where(
+        np.isnan(values), 1, np.where(np.isposinf(values), 2, np.where(np.isneginf(values), 3, 0))
+    )
     return (
         np.where(finite, mantissa, code).astype(np.int64),
         np.where(finite, exponent, 9_999).astype(np.int64),

@@ -41,6 +41,8 @@ class SplitManifest:
         Labelled employees and leavers by side.
     n_unlabelled : int
         Employees without a label; they are only scored.
+    n_without_side : int
+        Labelled employees that an out-of-time contract can't place, because they have no date.
     """
 
     fingerprint: str
@@ -49,6 +51,7 @@ class SplitManifest:
     n_rows: dict[str, int]
     n_positive: dict[str, int]
     n_unlabelled: int
+    n_without_side: int = 0
 
     def facts(self) -> dict[str, Any]:
         """Plain values, with the share of leavers by side."""
@@ -87,8 +90,9 @@ def assign_sides(frame: pl.DataFrame, contract: Contract) -> pl.Series:
     frame : DataFrame
         `split_bucket`, the label and, where the contract names one, the date column.
     contract : Contract
-        With `out_of_time`, the newest 15 % of labelled rows by date (whole days) are the test side
-        and the rest is shared by bucket between train and validation as 70 to 15.
+        With `out_of_time`, the newest 15 % of labelled rows by date are the test side, and the rest is
+        shared by bucket between train and validation as 70 to 15. Days are never cut in two, so the
+        test side is larger when many rows share its first day.
 
     Returns
     -------
@@ -144,4 +148,5 @@ def build_manifest(
         n_rows=n_rows,
         n_positive=n_positive,
         n_unlabelled=int(label.is_null().sum()),
+        n_without_side=int((label.is_not_null() & sides.is_null()).sum()),
     )

@@ -1,7 +1,8 @@
 """Budgeted search of one family's settings, and the ranking of all trials.
 
 The budget is first a number of trials, which repeats exactly, and then a number of seconds, a safety
-net: when the clock ends a search, the result says so, because another machine may get further.
+net: when the clock ends a search, the result says so, because another machine may get further. The
+clock is read between trials; a trial that has begun runs to its end.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Trial:
     n_steps : int
         Growth stages or folds that were computed.
     pruned : bool
-        Whether the median rule stopped it; its scores are then those of its last step.
+        Whether the median rule stopped it before its last step; its scores are then those of the step
+        that it reached.
     n_operations : int
         Estimated operations per scored row, the repeatable stand-in for latency.
     cpu_seconds, latency_ms : float
@@ -97,21 +99,25 @@ class _Search:
     def run(self, number: int, params: dict[str, Any], stop: Callable[[int, float], bool]) -> Trial:
         """Fit one setting step by step, asking after each whether to stop."""
         started = self.clocks.cpu()
-        steps = self._folds(params) if self.folds is not None else self._stages(params)
-        roc_auc, recall, n_steps, pruned = 0.5, 0.0, 0, False
-        pipeline: Any = None
-        for pipeline, roc_auc, recall in steps:
-            n_steps += 1
-            if stop(n_steps, roc_auc):
+        held_out = self._usable_folds()
+        steps = self._folds(params, held_out) if held_out else self._stages(params)
+        n_planned = len(held_out) or len(self.family.stages(params)) or 1
+        done: list[tuple[Any, float, float]] = []
+        pruned = False
+        for step in steps:
+            done.append(step)
+            # After the last step there is nothing left to save, so the trial counts as complete.
+            if stop(len(done), step[1]) and len(done) < n_planned:
                 pruned = True
                 break
+        pipeline, roc_auc, recall = done[-1]
         return Trial(
             family=self.name,
             number=number,
             params=params,
             roc_auc=float(roc_auc),
             recall=float(recall),
-            n_steps=n_steps,
+            n_steps=len(done),
             pruned=pruned,
             n_operations=self.family.n_operations(self.spec, params),
             cpu_seconds=round(self.clocks.cpu() - started, 4),
@@ -125,22 +131,25 @@ class _Search:
             fit_quietly(pipeline.set_params(**stage), *self.train)
             yield pipeline, *_scores(y_true, pipeline.predict_proba(X)[:, 1])
 
-    def _folds(self, params: dict[str, Any]) -> Any:
+    def _usable_folds(self) -> list[np.ndarray]:
+        """Rows of each fold that has both classes inside and outside; none without cross-validation."""
+        if self.folds is None:
+            return []
+        _, y_true, fold = self.folds
+        inside = [fold == held_out for held_out in np.unique(fold)]
+        return [rows for rows in inside if _has_both(y_true[rows]) and _has_both(y_true[~rows])]
+
+    def _folds(self, params: dict[str, Any], held_out: list[np.ndarray]) -> Any:
         assert self.folds is not None
-        X, y_true, fold = self.folds
+        X, y_true, _ = self.folds
         scores = []
-        for held_out in np.unique(fold):
-            inside = fold == held_out
-            if len(np.unique(y_true[inside])) < 2 or len(np.unique(y_true[~inside])) < 2:
-                continue
+        for inside in held_out:
             pipeline = self.family.build(self.spec, params, self.seed, self.n_jobs)
             fit_quietly(pipeline, X[~inside], y_true[~inside])
             scores.append(_scores(y_true[inside], pipeline.predict_proba(X[inside])[:, 1]))
             yield pipeline, *np.mean(scores, axis=0)
 
     def _latency_ms(self, pipeline: Any) -> float:
-        if pipeline is None:
-            return float("inf")
         row = (self.validation if self.folds is None else self.folds)[0][:1]
         seconds = []
         for _ in range(_LATENCY_REPEATS):
@@ -150,9 +159,15 @@ class _Search:
         return float(np.median(seconds)) * 1000
 
 
+def _has_both(y_true: np.ndarray) -> bool:
+    return bool(y_true.any()) and not y_true.all()
+
+
 def _scores(y_true: np.ndarray, y_prob: np.ndarray) -> tuple[float, float]:
     from sklearn.metrics import recall_score, roc_auc_score
 
+    if not _has_both(y_true):
+        return float("nan"), 0.0
     recall = recall_score(y_true, y_prob >= 0.5, zero_division=0.0)
     return float(roc_auc_score(y_true, y_prob)), float(recall)
 
@@ -177,7 +192,8 @@ def tune(
     train, validation : tuple of (X, y_true)
         X of shape (n_employees, n_features), y_true of bool.
     folds : tuple of (X, y_true, fold) or None
-        For small data: cross-validate over these rows instead; a step is then a fold.
+        For small data: cross-validate over these rows instead; a step is then a fold. A fold without
+        both classes inside and outside is left out, and when none is left the validation side selects.
     budget : TuningBudget
         Trials per family, seconds for all families together, steps before median stopping.
     n_families : int
@@ -222,8 +238,12 @@ def tune(
             return bool(asked.should_prune())
 
         trial = search.run(number, params, stop)
-        state = optuna.trial.TrialState.PRUNED if trial.pruned else optuna.trial.TrialState.COMPLETE
-        study.tell(asked, None if trial.pruned else trial.roc_auc, state=state)
+        complete = np.isfinite(trial.roc_auc) and not trial.pruned
+        unfinished = optuna.trial.TrialState.PRUNED if trial.pruned else optuna.trial.TrialState.FAIL
+        if complete:
+            study.tell(asked, trial.roc_auc)
+        else:
+            study.tell(asked, state=unfinished)
         trials.append(trial)
     best = rank(trials)[0]
     return TuningResult(tuple(trials), trials.index(best), exhausted)
@@ -249,5 +269,3 @@ def rank(trials: Sequence[Trial]) -> list[Trial]:
         return (trial.pruned, -score, trial.n_operations, trial.family, trial.number)
 
     return sorted(trials, key=place)
-
-

@@ -13,7 +13,7 @@ from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.splits import allowed_spec, load_sides
-from attrition_platform.stages.threads import thread_limit
+from attrition_platform.stages.threads import single_threaded_kernels
 
 if TYPE_CHECKING:
     from attrition_platform.modeling.tuning import Trial, TuningResult
@@ -46,7 +46,7 @@ def tune_candidate(
     """
 
     def compute(out: StepOutput) -> None:
-        with thread_limit(platform.settings.n_threads):
+        with single_threaded_kernels():
             result = _tune(platform, family, sides)
         trials = result.trials
         out.facts.update(

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from attrition_platform.stages.candidates import MODEL_CODE, experiment, library
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.splits import Side, allowed_spec, load_sides
-from attrition_platform.stages.threads import thread_limit
+from attrition_platform.stages.threads import single_threaded_kernels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,19 +73,20 @@ def build_challenger(
         "spec": spec.digest,
         "versions": library_versions(),
     }
-    decision_id = digest({"inputs": inputs, "config": config})
+    code = code_version(
+        *MODEL_CODE, "modeling/evaluation.py", "modeling/identity.py", "stages/challenger.py"
+    )
+    decision_id = digest({"inputs": inputs, "config": config, "code": code})
 
     def compute(out: StepOutput) -> None:
-        with thread_limit(platform.settings.n_threads):
+        with single_threaded_kernels():
             _Builder(platform, winner, sides, out, tell).build(decision_id, run_id)
         out.measured["mlflow_run_id"] = _track(platform, sides, out, links)
 
     return platform.steps.run(
         "challenger",
         compute,
-        code=code_version(
-            *MODEL_CODE, "modeling/evaluation.py", "modeling/identity.py", "stages/challenger.py"
-        ),
+        code=code,
         inputs=inputs,
         config=config,
     )
@@ -171,7 +173,7 @@ class _Builder:
         from attrition_platform.modeling import plots
         from attrition_platform.modeling.evaluation import evaluate
 
-        self.platform.ledger.claim_test_read(decision_id, run_id)
+        self._claim_test_read(decision_id, run_id)
         test = load_sides(self.platform, self.sides["test"])
         y_prob = pipeline.predict_proba(test.X)[:, 1]
         baseline_prob = baseline.predict_proba(test.X)[:, 1]
@@ -193,6 +195,19 @@ class _Builder:
         self._plot("precision_recall", plots.precision_recall_plot(test.y_true, y_prob))
         self._plot("calibration", plots.calibration_plot(test.y_true, y_prob))
         self._plot("confusion", plots.confusion_plot(evaluation.confusion))
+
+    def _claim_test_read(self, decision_id: str, run_id: str) -> None:
+        """Put the read on record; a reader that died before its decision may be followed once more.
+
+        This step's lock is held and no result is stored, so an earlier reader is dead. Where its
+        decision is on record all the same, the test side has done its work and is not read again.
+        """
+        ledger = self.platform.ledger
+        decided = any(
+            record.kind == "decision" and record.payload.get("decision_id") == decision_id
+            for record in ledger.records()
+        )
+        ledger.claim_test_read(decision_id, run_id, at=utc_now(), takeover=not decided)
 
     def _measure(self, pipeline: Pipeline, known: Side, cpu_seconds: float) -> None:
         from attrition_platform.modeling.latency import measure_latency
@@ -251,6 +266,11 @@ def _track(
         for plot in PLOTS:
             run.log_file(out.folder / f"{plot}.png", "plots")
     return run.run_id
+
+
+def utc_now() -> str:
+    """The time as the ledger writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @contextmanager

@@ -3,55 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version
+from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
 from attrition_platform.errors import AttritionError, LedgerError
-from attrition_platform.stages.challenger import MODEL_FILES, load_stored_model, read_predictions
+from attrition_platform.stages.challenger import (
+    MODEL_FILES,
+    load_stored_model,
+    read_predictions,
+    utc_now,
+)
 from attrition_platform.stages.governance import score_incumbent
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.platform import Platform
 
 if TYPE_CHECKING:
-    from attrition_platform.modeling.comparison import AucDifference
+    from attrition_platform.modeling.promotion import Evidence, Gain
     from attrition_platform.ports import LedgerRecord
-
-
-def utc_now() -> str:
-    """The time as the ledger writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def decide_promotion(
     platform: Platform,
     challenger: StepResult,
     audit: StepResult,
-    sides: Mapping[str, StepResult],
+    test: StepResult,
     groups: Mapping[str, StepResult],
+    cause: str | None,
     tell: Progress,
-    cause: str | None = None,
 ) -> StepResult:
-    """Hold the challenger against every gate of the policy.
+    """Hold the challenger against every gate of the policy, and put the decision on record.
 
     Returns
     -------
     StepResult
         Facts: ``promoted``, ``outcome``, ``gates`` (name, value, limit, passed, enforced, reason),
-        the incumbent's version, and the interval of the difference in ROC AUC.
+        the challenger's and the incumbent's version, the policy.
     """
+    records = platform.ledger.records()
     incumbent = platform.ledger.champion()
+    version = challenger.facts["version"]
+    decision_id = challenger.facts["decision_id"]
+    rolled_back = any(r.kind == "rollback" and r.payload.get("from") == version for r in records)
+    n_reads = sum(
+        r.kind == "test-read" and r.version == decision_id and r.payload["takes_over"] is None for r in records
+    )
 
     def compute(out: StepOutput) -> None:
         from attrition_platform.modeling.promotion import decide
 
-        evidence = _gather_evidence(platform, challenger, audit, sides, groups, incumbent, cause)
-        decision = decide(evidence, platform.policy)
-        out.facts.update(decision.as_json())
+        gain, problem = _gain(platform, challenger, test, groups, incumbent)
+        if problem:
+            tell(f"The champion can't be compared: {problem}")
+        evidence = _evidence(platform, challenger, audit, incumbent, gain, rolled_back, cause, n_reads)
+        out.facts.update(decide(evidence, platform.policy).as_json())
         out.facts.update(
-            version=challenger.facts["version"],
+            version=version,
             incumbent=None if incumbent is None else incumbent.version,
             policy=platform.policy.name,
+            decision_id=decision_id,
         )
 
     result = platform.steps.run(
@@ -63,35 +72,232 @@ def decide_promotion(
             "audit": audit.data_version,
             "incumbent": "none" if incumbent is None else incumbent.version,
         },
-        config={"policy": platform.policy_digest, "cause": cause},
+        config={
+            "policy": platform.policy_digest,
+            "cause": cause,
+            "rolled_back": rolled_back,
+            "test_reads": n_reads,
+            "latency": challenger.measured["latency"],
+        },
     )
-    blockers = [g["name"] for g in result.facts["gates"] if g["enforced"] and not g["passed"]]
-    why = f" ({', '.join(blockers)})" if blockers else ""
-    tell(f"Decision under policy '{platform.policy.name}': {result.facts['outcome']}{why}.")
+    _record_decision(platform, result)
+    facts = result.facts
+    blockers = [gate["name"] for gate in facts["gates"] if gate["enforced"] and not gate["passed"]]
+    why = f" by {', '.join(blockers)}" if facts["outcome"] == "blocked" else ""
+    tell(f"Decision on {version} under policy '{facts['policy']}': {facts['outcome']}{why}.")
     return result
 
 
-def _gather_evidence(
+def _record_decision(platform: Platform, result: StepResult) -> None:
+    last = platform.ledger.last("decision")
+    if last is None or last.payload["data_version"] != result.data_version:
+        payload = result.facts | {"data_version": result.data_version}
+        platform.ledger.append("decision", result.facts["version"], payload, at=utc_now())
+
+
+def _gain(
+    platform: Platform,
+    challenger: StepResult,
+    test: StepResult,
+    groups: Mapping[str, StepResult],
+    incumbent: LedgerRecord | None,
+) -> tuple[Gain | None, str]:
+    """Compare with the champion on the same test rows; the second value says why that failed."""
+    if incumbent is None or incumbent.version == challenger.facts["version"]:
+        return None, ""
+    from attrition_platform.modeling.comparison import compare_auc
+    from attrition_platform.modeling.promotion import Gain
+
+    predictions = read_predictions(platform, challenger)
+    try:
+        scores = score_incumbent(
+            platform, incumbent.payload["files"], groups, predictions["pseudonym"].tolist()
+        )
+    except (AttritionError, KeyError, ValueError) as error:
+        return None, str(error)
+    split = test.data_version
+    found = compare_auc(predictions["y_true"], predictions["y_prob"], scores, split, split)
+    return Gain(found.value, found.low, found.high), ""
+
+
+def _evidence(
     platform: Platform,
     challenger: StepResult,
     audit: StepResult,
-    sides: Mapping[str, StepResult],
-    groups: Mapping[str, StepResult],
     incumbent: LedgerRecord | None,
+    gain: Gain | None,
+    rolled_back: bool,
     cause: str | None,
-) -> Any:
-    raise NotImplementedError
+    n_reads: int,
+) -> Evidence:
+    from attrition_platform.modeling.promotion import Evidence
+
+    facts, measured = challenger.facts, challenger.measured
+    evaluation, latency = facts["evaluation"], measured["latency"]
+    forbidden = _forbidden_columns(platform)
+    p50 = latency["single_p50_ms"]
+    return Evidence(
+        version=facts["version"],
+        incumbent=None if incumbent is None else incumbent.version,
+        gain=gain,
+        incumbent_reads_protected=incumbent is not None
+        and bool(forbidden & set(incumbent.payload["reads"])),
+        rolled_back=rolled_back,
+        cause=cause,
+        roc_auc=evaluation["metrics"]["roc_auc"]["value"],
+        baseline_roc_auc=facts["baseline"]["metrics"]["roc_auc"]["value"],
+        recall=evaluation["metrics"]["recall"]["value"],
+        calibration_error=evaluation["metrics"]["calibration_error"]["value"],
+        latency_p95_ms=latency["single_p95_ms"],
+        latency_spread=latency["single_p99_ms"] / p50 if p50 else None,
+        model_mb=measured["model_bytes"] / 1e6,
+        impact_ratios=audit.facts["least_impact_ratios"],
+        equalised_odds_gaps=audit.facts["equalised_odds_gaps"],
+        n_test_rows=evaluation["n_rows"],
+        n_test_positives=evaluation["n_positive"],
+        reproducible=facts["reproducible"],
+        protected_read=tuple(sorted(forbidden & set(facts["reads"]))),
+        test_reads=n_reads,
+    )
+
+
+def _forbidden_columns(platform: Platform) -> set[str]:
+    policy, contract = platform.policy, platform.contract
+    if not policy.exclude_protected:
+        return set()
+    return set(contract.protected) | set(contract.proxies if policy.exclude_proxies else ())
+
+
+def registered_model(platform: Platform) -> str:
+    """Name of the contract's model in the MLflow registry."""
+    return f"attrition-{platform.contract.name}"
 
 
 def crown(
     platform: Platform,
     challenger: StepResult,
     decision: StepResult,
+    inputs: Mapping[str, str],
     run_id: str,
     tell: Progress,
-) -> LedgerRecord | None:
-    raise NotImplementedError
+) -> StepResult:
+    """Move the pointer when the decision says so, and let the MLflow alias follow.
+
+    Parameters
+    ----------
+    inputs : mapping of str to str
+        Data versions of what the champion was made from.
+    run_id : str
+        The Dagster run.
+
+    Returns
+    -------
+    StepResult
+        Facts: the version that serves after this run; None when nothing ever passed.
+
+    Raises
+    ------
+    LateRunError
+        When another run has moved the champion since the decision; nothing is changed.
+    """
+    champion = platform.ledger.champion()
+    version = challenger.facts["version"]
+    if decision.facts["promoted"] and (champion is None or champion.version != version):
+        champion = _promote(platform, challenger, decision, inputs, run_id)
+        tell(f"Champion: {version} (ledger record {champion.seq}).")
+    elif champion is None:
+        tell("There is no champion: the challenger was blocked and none came before it.")
+    else:
+        tell(f"Champion: {champion.version}, as before.")
+    facts: dict[str, Any] = {"version": None}
+    measured: dict[str, Any] = {"ledger_seq": 0, "mlflow_version": None}
+    if champion is not None:
+        mlflow_version = champion.payload["mlflow_version"]
+        platform.registry.mirror_champion(registered_model(platform), mlflow_version)
+        facts = {"version": champion.version, "identity": champion.payload["sha256"]}
+        measured = {"ledger_seq": champion.seq, "mlflow_version": mlflow_version}
+    data_version = digest({"champion": facts})
+    return StepResult("champion", data_version, data_version, {}, facts, measured)
 
 
-def rollback(platform: Platform, version: str | None, reason: str, by: str) -> LedgerRecord:
-    raise NotImplementedError
+def _promote(
+    platform: Platform,
+    challenger: StepResult,
+    decision: StepResult,
+    inputs: Mapping[str, str],
+    run_id: str,
+) -> LedgerRecord:
+    facts, measured = challenger.facts, challenger.measured
+    mlflow_run = measured["mlflow_run_id"]
+    tags = {"identity": facts["identity"], "dagster.run_id": run_id}
+    mlflow_version = platform.registry.register(registered_model(platform), mlflow_run, tags)
+    load_stored_model(platform, challenger.files)  # a champion that can't be loaded is none
+    payload = {
+        "sha256": facts["identity"],
+        "files": {name: challenger.files[name] for name in MODEL_FILES},
+        "family": facts["family"],
+        "params": facts["params"],
+        "threshold": facts["threshold"],
+        "reads": facts["reads"],
+        "excluded_columns": facts["excluded_columns"],
+        "metrics": {"test": facts["evaluation"]["metrics"]},
+        "policy": {"name": platform.policy.name, "sha256": platform.policy_digest},
+        "contract": {"name": platform.contract.name, "sha256": platform.contract_digest},
+        "gates": decision.facts["gates"],
+        "data_versions": dict(inputs),
+        "runs": {"dagster": run_id, "mlflow": mlflow_run},
+        "mlflow_version": mlflow_version,
+    }
+    return platform.ledger.append(
+        "promotion",
+        facts["version"],
+        payload,
+        at=utc_now(),
+        expected_champion=decision.facts["incumbent"],
+        check_champion=True,
+    )
+
+
+def roll_back(platform: Platform, to: str | None, reason: str, by: str) -> LedgerRecord:
+    """Make an earlier champion the champion again.
+
+    The old model is loaded and checked before the pointer moves.
+
+    Parameters
+    ----------
+    to : str or None
+        Version (or its first digits); None means the champion before this one.
+    reason, by : str
+        Why, and who says so; both go on record.
+
+    Raises
+    ------
+    LedgerError
+        When there is no such earlier champion.
+    StoreError, UntrustedArtefactError
+        When its files are missing, damaged or not the ones that were signed.
+    """
+    ledger = platform.ledger
+    current = ledger.champion()
+    if current is None:
+        raise LedgerError("There is no champion yet, so there is nothing to roll back from.")
+    earlier = [r for r in ledger.records() if r.kind == "promotion" and r.version != current.version]
+    if to is not None:
+        earlier = [record for record in earlier if record.version.startswith(to)]
+    else:
+        earlier = [record for record in earlier if record.seq < current.seq]
+    if not earlier:
+        wanted = f"version '{to}'" if to else "an earlier champion"
+        raise LedgerError(f"The ledger has no {wanted} to go back to. `attrition history` lists what it has.")
+    target = earlier[-1]
+    load_stored_model(platform, target.payload["files"])
+    record = ledger.append(
+        "rollback",
+        target.version,
+        target.payload | {"from": current.version, "reason": reason, "by": by},
+        at=utc_now(),
+        expected_champion=current.version,
+        check_champion=True,
+    )
+    platform.registry.mirror_champion(registered_model(platform), target.payload["mlflow_version"])
+    return record

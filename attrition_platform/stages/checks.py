@@ -80,6 +80,55 @@ def splits_do_not_overlap(platform: Platform, sides: Mapping[str, StepResult]) -
     )
 
 
-def findings_table(result: StepResult) -> list[dict[str, Any]]:
-    """Rows of a check's findings, for a table."""
-    return list(result.facts.get("findings", result.facts.get("problems", [])))
+def look_for_suspicious_features(
+    platform: Platform, train: StepResult, protected: StepResult
+) -> StepResult:
+    """Look at each training feature alone: dead, leaking, copying the id, or standing in for a group.
+
+    Facts: ``findings`` (column, kind, value, limit, of). A declared proxy is no finding: the contract
+    says it in the open.
+    """
+
+    def compute(out: StepOutput) -> None:
+        import polars as pl
+
+        from attrition_platform.modeling.suspicion import find_suspicious
+
+        rows = read_side(platform, train)
+        known = pl.read_parquet(platform.file(protected.files["protected.parquet"]))
+        groups = rows.select("pseudonym").join(known, on="pseudonym", how="left", maintain_order="left")
+        label = platform.contract.label
+        found = find_suspicious(
+            rows.drop("pseudonym", "split_bucket", label), rows[label], groups.drop("pseudonym")
+        )
+        declared = {name: platform.contract.columns[name].proxy_of for name in platform.contract.proxies}
+        out.facts["findings"] = [
+            finding.as_json()
+            for finding in found
+            if finding.kind != "proxy" or finding.of not in declared.get(finding.column, ())
+        ]
+
+    return platform.steps.run(
+        "checks/suspicious_features",
+        compute,
+        code=code_version("modeling/suspicion.py", "stages/checks.py"),
+        inputs={"train": train.data_version, "protected": protected.data_version},
+        config={"contract": platform.contract_digest},
+    )
+
+
+def findings_of(result: StepResult, kind: str) -> list[dict[str, Any]]:
+    """Findings of one kind."""
+    return [finding for finding in result.facts["findings"] if finding["kind"] == kind]
+
+
+def verify_files(platform: Platform, files: Mapping[str, str]) -> None:
+    """Hash a model's stored files again.
+
+    Raises
+    ------
+    StoreError
+        When one is missing or damaged.
+    """
+    for sha256 in files.values():
+        platform.steps.store.verify(sha256)

@@ -12,7 +12,7 @@ from attrition_platform.stages.features import join_features
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.splits import read_side
-from attrition_platform.stages.threads import thread_limit
+from attrition_platform.stages.threads import single_threaded_kernels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ def draw_frontier(
     def compute(out: StepOutput) -> None:
         from attrition_platform.modeling import plots
 
-        with thread_limit(platform.settings.n_threads):
+        with single_threaded_kernels():
             points = _frontier_points(platform, challenger, sides, groups, protected, tell)
         out.facts["points"] = points
         out.file("frontier.png").write_bytes(plots.frontier_plot(points))

@@ -35,19 +35,28 @@ class BoostedTrees:
         }
 
     def build(self, spec: FeatureSpec, params: Mapping[str, Any], seed: int, n_jobs: int) -> Pipeline:
-        """Build the pipeline; a category beyond the histogram's 255 codes is treated as a number."""
+        """Build the pipeline; a category beyond the histogram's 255 codes is treated as a number.
+
+        A missing number becomes the median, with a flag where the training rows have missing ones:
+        scikit-learn's histograms refuse a column that has no value at all.
+        """
+        from sklearn.compose import ColumnTransformer
         from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.impute import SimpleImputer
         from sklearn.pipeline import Pipeline
 
         categories = [i for i in spec.positions("category") if spec.n_categories[i] <= MAX_CATEGORIES]
+        numbers = [i for i in range(len(spec.names)) if i not in categories]
+        fill = SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=True)
+        columns = ColumnTransformer([("category", "passthrough", categories), ("number", fill, numbers)])
         model = HistGradientBoostingClassifier(
             max_iter=N_ITERATIONS,
             early_stopping=False,
             random_state=seed,
-            categorical_features=categories or None,
+            categorical_features=list(range(len(categories))) or None,
             **params,
         )
-        return Pipeline([("model", model)])
+        return Pipeline([("columns", columns), ("model", model)])
 
     def stages(self, params: Mapping[str, Any]) -> list[Params]:
         """Add 25 trees at a time."""

@@ -36,8 +36,11 @@ class Family(Protocol):
         False for a family with nothing to tune.
     """
 
-    first_params: Mapping[str, Any]
-    searchable: bool
+    @property
+    def first_params(self) -> Mapping[str, Any]: ...
+
+    @property
+    def searchable(self) -> bool: ...
 
     def space(self, trial: Suggest) -> Params:
         """Draw one setting."""
@@ -57,7 +60,8 @@ class Family(Protocol):
 
 
 def fit_quietly(pipeline: Pipeline, X: np.ndarray, y_true: np.ndarray) -> Pipeline:
-    """Fit without the warning that a count has fewer values than bins, which is expected."""
+    """Fit without the warnings that a count has few values or one; the feature checks tell of those."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Bins whose width are too small")
+        warnings.filterwarnings("ignore", message="Feature .* is constant and will be replaced")
         return pipeline.fit(X, y_true)

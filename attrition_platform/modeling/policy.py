@@ -1,0 +1,222 @@
+"""The rules of promotion, as a file that anyone may read and only a commit may change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from attrition_platform.contracts.toml_file import explain
+from attrition_platform.errors import PolicyFileError
+
+SHIPPED = ("responsible", "unrestricted")
+
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GateLimits(_Strict):
+    """Limits that a challenger must keep.
+
+    Attributes
+    ----------
+    min_roc_auc, min_recall : float
+        Floors on the test side, in [0, 1].
+    min_gain : float
+        Gain in ROC AUC over the champion on the same test rows that promotes; the lower end of the
+        paired 95 % interval must be above 0 too.
+    non_inferiority_margin : float
+        How much worse a replacement with a stated reason (drift, retirement) may be at most, by the
+        lower end of the interval.
+    max_calibration_error : float
+        Ceiling of the expected calibration error.
+    max_latency_p95_ms, max_latency_spread : float
+        Ceiling of the 95th percentile of one prediction, and of p99 over p50.
+    max_equalised_odds_gap : float
+        Largest difference of TPR or FPR between groups that count.
+    min_impact_ratio : float
+        Four-fifths rule: least selection rate over the largest, per protected column.
+    enforce_fairness : bool
+        Whether the two fairness gates block or are only reported.
+    max_model_mb : float
+        Ceiling of the stored model's size.
+    min_test_rows, min_test_positives : int
+        Below these the test side can't carry a decision.
+    """
+
+    min_roc_auc: Rate
+    min_recall: Rate
+    min_gain: Rate = 0.005
+    non_inferiority_margin: Rate = 0.005
+    max_calibration_error: Rate = 0.05
+    max_latency_p95_ms: Positive = 250.0
+    max_latency_spread: Positive = 20.0
+    max_equalised_odds_gap: Rate = 0.2
+    min_impact_ratio: Rate = 0.8
+    enforce_fairness: bool = True
+    max_model_mb: Positive = 100.0
+    min_test_rows: int = Field(default=500, ge=1)
+    min_test_positives: int = Field(default=50, ge=1)
+
+
+class ThresholdRule(_Strict):
+    """Where a probability becomes a flag.
+
+    Attributes
+    ----------
+    cost_false_alarm, cost_missed_leaver : float
+        Costs; the threshold of least expected cost is their share (Elkan, IJCAI 2001).
+    capacity : float
+        Largest share of employees that people can attend to; 1 means no limit.
+    """
+
+    cost_false_alarm: Positive = 1.0
+    cost_missed_leaver: Positive = 1.0
+    capacity: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+
+
+class Tiers(_Strict):
+    """Probabilities from which an employee counts as high, medium or low risk; below: very low."""
+
+    high: Rate = 0.65
+    medium: Rate = 0.45
+    low: Rate = 0.25
+
+    @model_validator(mode="after")
+    def _fall(self) -> Tiers:
+        if not self.high > self.medium > self.low:
+            raise ValueError("tiers must fall: high > medium > low")
+        return self
+
+
+class Prices(_Strict):
+    """What training costs: the price of one CPU hour in the currency."""
+
+    cpu_hour: Annotated[float, Field(ge=0.0)] = 0.05
+    currency: str = "USD"
+
+
+class FairnessRule(_Strict):
+    """Which groups the audit counts.
+
+    Attributes
+    ----------
+    min_group_share : float
+        Smaller groups are shown and not counted (Local Law 144 allows it under 2 %).
+    min_group_size : int
+        Groups with fewer people are not counted, whatever their share.
+    """
+
+    min_group_share: Rate = 0.02
+    min_group_size: int = Field(default=30, ge=1)
+
+
+class TuningBudget(_Strict):
+    """How long the search may go on.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall time for all families together; a safety net.
+    trials : int
+        Settings per family.
+    median_stopping_steps : int
+        Steps before the median rule may stop a trial.
+    seed : int
+        Of the sampler and of every fit.
+    """
+
+    seconds: Positive = 60.0
+    trials: int = Field(default=4, ge=1)
+    median_stopping_steps: int = Field(default=5, ge=0)
+    seed: int = Field(default=20260101, ge=0)
+
+
+class SmallDataRule(_Strict):
+    """When train and validation together have fewer rows, candidates are cross-validated."""
+
+    cross_validate_below_rows: int = Field(default=5000, ge=0)
+
+
+class Policy(_Strict):
+    """What may be promoted, and what it may read.
+
+    Attributes
+    ----------
+    exclude_protected, exclude_proxies : bool
+        Whether candidates may read protected columns, and their declared proxies.
+    """
+
+    name: str
+    description: str = ""
+    exclude_protected: bool
+    exclude_proxies: bool = False
+    gates: GateLimits
+    threshold: ThresholdRule = ThresholdRule()
+    tiers: Tiers = Tiers()
+    prices: Prices = Prices()
+    fairness: FairnessRule = FairnessRule()
+    tuning: TuningBudget = TuningBudget()
+    splits: SmallDataRule = SmallDataRule()
+
+
+def load_policy(name_or_file: str) -> Policy:
+    """Read a shipped policy by its name, or a policy file.
+
+    Raises
+    ------
+    PolicyFileError
+        When it is neither; every problem is listed.
+
+    Examples
+    --------
+    >>> load_policy("responsible").exclude_protected
+    True
+    """
+    if name_or_file in SHIPPED:
+        folder = files("attrition_platform").joinpath("policies")
+        text = folder.joinpath(f"{name_or_file}.toml").read_text(encoding="utf-8")
+        return parse_policy(text, f"{name_or_file}.toml")
+    try:
+        text = Path(name_or_file).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise PolicyFileError(
+            name_or_file, ("is neither a shipped policy nor a readable file of UTF-8 text",)
+        ) from None
+    return parse_policy(text, name_or_file)
+
+
+def parse_policy(text: str, file: str) -> Policy:
+    """Read a policy from the text of a TOML file; errors as in `load_policy`."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyFileError(file, (f"is no TOML: {error}",)) from None
+    head = document.pop("policy", {})
+    try:
+        return Policy.model_validate({**document, **(head if isinstance(head, dict) else {})})
+    except ValidationError as error:
+        raise PolicyFileError(file, explain(error, _keys_at)) from None
+
+
+def policy_digest(policy: Policy) -> str:
+    """sha256 of what a policy says."""
+    return hashlib.sha256(json.dumps(policy.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def _keys_at(location: tuple[object, ...]) -> list[str]:
+    model: type[BaseModel] = Policy
+    if len(location) > 1:
+        annotation = Policy.model_fields[str(location[0])].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)

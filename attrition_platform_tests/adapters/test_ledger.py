@@ -1,0 +1,223 @@
+"""One suite for the fake, SQLite and PostgreSQL: append-only, linked, one winner."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from attrition_platform.adapters.ledger import SqlLedger
+from attrition_platform.errors import LateRunError, LedgerError, TestSideReadTwiceError
+from attrition_platform.ports import Ledger, verify_chain
+from attrition_platform_tests.adapters.memory_ledger import MemoryLedger
+
+T1, T2, T3 = (f"2026-01-0{day}T00:00:00.000+00:00" for day in (1, 2, 3))
+
+
+def _postgres_binary(name: str) -> str | None:
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(found[-1]) if found else shutil.which(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL server on loopback, made for this session."""
+    initdb, server = _postgres_binary("initdb"), _postgres_binary("postgres")
+    if initdb is None or server is None:
+        assert not os.environ.get("ATTRITION_CI"), "PostgreSQL is missing; .ci/run installs it."
+        pytest.skip("PostgreSQL is not installed")
+    folder = tmp_path_factory.mktemp("postgres")
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        as_user = ["runuser", "-u", "postgres", "--"]
+        for parent in (folder, *folder.parents[:3]):
+            if str(parent).startswith("/tmp/pytest"):
+                parent.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = folder / "data"
+    subprocess.run(
+        [*as_user, initdb, "-D", str(data), "-U", "attrition", "-A", "trust"], check=True, capture_output=True
+    )
+    options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
+    with subprocess.Popen([*as_user, server, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
+        url = f"postgresql+psycopg2://attrition@127.0.0.1:{port}/postgres"
+        _wait_for(url)
+        yield url
+        p.terminate()
+
+
+def _wait_for(url: str) -> None:
+    import time
+
+    engine = sa.create_engine(url)
+    for _ in range(150):
+        try:
+            engine.connect().close()
+            return
+        except sa.exc.OperationalError:
+            time.sleep(0.2)
+    raise AssertionError("PostgreSQL did not start")
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    if request.param == "memory":
+        return MemoryLedger()
+    if request.param == "sqlite":
+        return SqlLedger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    url = request.getfixturevalue("postgres_url")
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text("DROP TABLE IF EXISTS attrition_ledger"))
+    return SqlLedger(url)
+
+
+def test_an_empty_ledger_has_no_champion_and_is_intact(ledger: Ledger) -> None:
+    assert ledger.champion() is None
+    assert ledger.verify().intact
+    assert ledger.records() == []
+
+
+def test_the_champion_is_the_newest_crowning_record(ledger: Ledger) -> None:
+    ledger.append("promotion", "v1", {}, at=T1)
+    ledger.append("promotion", "v2", {}, at=T2)
+    ledger.append("decision", "v3", {"promoted": False}, at=T3)
+
+    champion = ledger.champion()
+
+    assert champion is not None
+    assert champion.version == "v2"
+    assert champion.seq == 2
+
+
+def test_the_champion_of_an_earlier_time_can_be_asked_for(ledger: Ledger) -> None:
+    ledger.append("promotion", "v1", {}, at=T1)
+    ledger.append("promotion", "v2", {}, at=T3)
+
+    then = ledger.champion(as_of=T2)
+
+    assert then is not None
+    assert then.version == "v1"
+    assert ledger.champion(as_of="2025-01-01T00:00:00+00:00") is None
+
+
+def test_a_rollback_moves_the_pointer_and_keeps_history(ledger: Ledger) -> None:
+    for kind, version in (("promotion", "v1"), ("promotion", "v2"), ("rollback", "v1")):
+        ledger.append(kind, version, {"reason": "because"}, at=T1)  # type: ignore[arg-type]
+
+    assert [record.version for record in ledger.records()] == ["v1", "v2", "v1"]
+    last = ledger.last("rollback")
+    assert last is not None
+    assert last.payload == {"reason": "because"}
+
+
+def test_a_late_promoter_changes_nothing(ledger: Ledger) -> None:
+    ledger.append("promotion", "v1", {}, at=T1, expected_champion=None, check_champion=True)
+
+    with pytest.raises(LateRunError):
+        ledger.append("promotion", "v2", {}, at=T2, expected_champion=None, check_champion=True)
+
+    assert [record.version for record in ledger.records()] == ["v1"]
+
+
+def test_a_value_that_is_not_json_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="can't be written"):
+        ledger.append("decision", "v1", {"auc": float("nan")}, at=T1)
+
+    assert ledger.records() == []
+
+
+def test_the_test_side_is_read_once_per_decision(ledger: Ledger) -> None:
+    ledger.claim_test_read("d1", "run-1", at=T1, takeover=False)
+    ledger.claim_test_read("d2", "run-1", at=T1, takeover=False)
+
+    with pytest.raises(TestSideReadTwiceError):
+        ledger.claim_test_read("d1", "run-2", at=T2, takeover=False)
+
+    taken = ledger.claim_test_read("d1", "run-3", at=T3, takeover=True)
+    assert taken.payload == {"run_id": "run-3", "takes_over": 1}
+
+
+def test_the_chain_verifies_and_every_record_hangs_on_the_one_before(ledger: Ledger) -> None:
+    for number in range(5):
+        ledger.append("promotion", f"v{number}", {"n": number, "text": "Zoë’s"}, at=T1)
+
+    report = ledger.verify()
+
+    assert report.intact
+    assert report.n_records == 5
+    assert report.head_hash == ledger.records()[-1].hash
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"version": "v9"}, "was changed"),
+        ({"payload": {"n": 9}}, "was changed"),
+        ({"at": T3}, "was changed"),
+        ({"previous_hash": "f" * 64}, "does not follow"),
+        ({"seq": 9}, "is missing"),
+    ],
+)
+def test_any_changed_field_breaks_the_chain(change: dict[str, object], problem: str) -> None:
+    ledger = MemoryLedger()
+    for number in range(3):
+        ledger.append("promotion", f"v{number}", {"n": number}, at=T1)
+    records = ledger.records()
+    records[1] = replace(records[1], **change)  # type: ignore[arg-type]
+
+    report = verify_chain(records)
+
+    assert not report.intact
+    assert problem in (report.problem or "")
+
+
+@pytest.mark.parametrize("statement", ["UPDATE attrition_ledger SET version='x'", "DELETE FROM attrition_ledger"])
+def test_the_database_itself_refuses_to_change_a_record(ledger: Ledger, statement: str) -> None:
+    if isinstance(ledger, MemoryLedger):
+        return
+    assert isinstance(ledger, SqlLedger)
+    ledger.append("promotion", "v1", {}, at=T1)
+
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), ledger._engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+    assert ledger.verify().intact
+
+
+def test_a_database_that_can_not_be_opened_says_what_to_check(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="ATTRITION_LEDGER_URL"):
+        SqlLedger("postgresql+psycopg2://nobody:secret@127.0.0.1:1/none")
+
+
+def _append_many(url: str, name: str) -> None:
+    ledger = SqlLedger(url)
+    for number in range(10):
+        ledger.append("decision", f"{name}-{number}", {}, at=T1)
+
+
+@pytest.mark.slow
+def test_four_processes_on_a_fresh_file_lose_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_append_many, args=(url, f"p{number}")) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+
+    report = SqlLedger(url).verify()
+
+    assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
+    assert report.intact
+    assert report.n_records == 40

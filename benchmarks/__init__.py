@@ -1,0 +1,1 @@
+"""What the platform costs and how well it scores, side by side with simpler ways. Run: `make bench`."""
