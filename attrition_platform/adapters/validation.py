@@ -222,13 +222,10 @@ def _keys(frame: pl.DataFrame, numbers: pl.Series, *, is_valid: bool) -> pl.Data
     return pl.DataFrame(
         {
             "who": frame["pseudonym"].hash(0),
-            "content": content.hash_rows(1 if is_valid else 2),
+            "content": content.hash_rows(),
             "row_number": numbers.cast(pl.UInt32),
         }
-    ).with_columns(
-        pl.lit(is_valid).alias("is_valid"),
-        known=pl.Series(frame["pseudonym"].is_not_null(), dtype=pl.Boolean),
-    )
+    ).with_columns(pl.lit(is_valid).alias("is_valid"))
 
 
 @dataclass(frozen=True)
@@ -268,7 +265,7 @@ class _Tally:
 
         keys = pl.concat(self.keys)
         self.keys.clear()
-        repeated = keys.filter(pl.col("known")).filter(pl.col("who").is_duplicated())
+        repeated = keys.filter(pl.col("who").is_duplicated())
         if repeated.is_empty():
             first.rename(valid_path)
             return

@@ -9,12 +9,18 @@ import click
 
 from attrition_platform.errors import AttritionError
 
+_HERE = "attrition_platform.cli"
 _COMMANDS: dict[str, tuple[str, str]] = {
-    "contract": (
-        "attrition_platform.cli.contract_commands:contract",
-        "Draft and check contracts of HR extracts.",
-    ),
-    "data": ("attrition_platform.cli.data_commands:data", "Generate a reference population."),
+    "champion": (f"{_HERE}.champion_commands:champion", "Show the champion."),
+    "contract": (f"{_HERE}.contract_commands:contract", "Draft and check contracts of HR extracts."),
+    "data": (f"{_HERE}.data_commands:data", "Generate a reference population."),
+    "decision": (f"{_HERE}.champion_commands:decision", "Show the last decision with every gate."),
+    "history": (f"{_HERE}.champion_commands:history", "List every record of the ledger."),
+    "leaderboard": (f"{_HERE}.champion_commands:leaderboard", "Show every trial, best first."),
+    "ledger": (f"{_HERE}.champion_commands:ledger", "Check the ledger of champions."),
+    "rollback": (f"{_HERE}.champion_commands:rollback", "Make an earlier champion the champion again."),
+    "train": (f"{_HERE}.run_commands:train", "Run the main job, from raw data to a champion."),
+    "ui": (f"{_HERE}.run_commands:ui", "Open the Dagster UI with its daemon."),
 }
 
 

@@ -29,9 +29,9 @@ def train() -> None:
     click.echo(f"Data folder  {platform.settings.data_dir}")
     click.echo(f"Contract     {platform.contract.name} (version {platform.contract.version})")
     click.echo(f"Policy       {platform.policy.name}")
-    assert platform.key
+    _ = platform.key
     command = ["job", "execute", "-m", "attrition_platform.definitions", "-j", JOB]
-    command += ["--config-json", '{"loggers": {"plain": {}}}']
+    command += ["-c", str(Path(__file__).parents[1] / "defs" / "plain_progress.yaml")]
     code = _dagster(command)
     if code:
         raise AttritionError(
@@ -56,7 +56,9 @@ def ui(host: str, port: int) -> None:
 def _dagster(arguments: list[str]) -> int:
     home = os.environ.get("DAGSTER_HOME") or str(_checkout())
     environment = os.environ | {"DAGSTER_HOME": home, "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}
-    return subprocess.run([sys.executable, "-m", "dagster", *arguments], env=environment, check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "dagster", *arguments], env=environment, check=False
+    ).returncode
 
 
 def _checkout() -> Path:

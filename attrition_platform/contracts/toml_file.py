@@ -80,9 +80,7 @@ def parse_contract(text: str, file: str) -> Contract:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ContractFileError(file, (f"is no TOML: {error}",)) from None
-    unknown = [
-        f"{key}: no such table{_did_you_mean(key, _TABLES)}" for key in document if key not in _TABLES
-    ]
+    unknown = [f"{key}: no such table{_did_you_mean(key, _TABLES)}" for key in document if key not in _TABLES]
     head = document.get("contract", {})
     if not isinstance(head, dict):
         raise ContractFileError(file, ("contract: must be a table, [contract]",))

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import dagster as dg
-
 from attrition_platform.defs.step_pointers import StepPointers
 from attrition_platform.stages.platform import Platform
 
 
 def build_resources(platform: Platform) -> dict[str, Any]:
     """Resources by the name that assets ask for."""
-    pointers = platform.settings.data_dir / "pointers" / platform.contract.name
-    return {"platform": platform, "io_manager": StepPointers(pointers)}
-
-
-PlatformParam = dg.ResourceParam[Platform]
+    return {"platform": platform, "io_manager": StepPointers(platform.pointers_dir)}

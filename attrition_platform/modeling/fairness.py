@@ -211,9 +211,7 @@ def _audit_attribute(
     scoring_ratios = _against(scoring, counted)
     rows = []
     for name, inside in members.items():
-        low, high = (
-            (None, None) if largest is None else _katz(people.selected, inside, members[largest])
-        )
+        low, high = (None, None) if largest is None else _katz(people.selected, inside, members[largest])
         rows.append(
             GroupMetrics(
                 attribute=attribute,
@@ -251,7 +249,9 @@ def _against(rates: dict[str, float], counted: list[str]) -> dict[str, float | N
     return {name: rate / largest if largest > 0 else None for name, rate in rates.items()}
 
 
-def _katz(selected: np.ndarray, inside: np.ndarray, reference: np.ndarray) -> tuple[float | None, float | None]:
+def _katz(
+    selected: np.ndarray, inside: np.ndarray, reference: np.ndarray
+) -> tuple[float | None, float | None]:
     hits, n = int(selected[inside].sum()), int(inside.sum())
     hits_ref, n_ref = int(selected[reference].sum()), int(reference.sum())
     if not hits or not hits_ref:

@@ -54,9 +54,7 @@ def tune_candidate(
             best=_repeatable(trials[result.best_index]),
             budget_exhausted=result.budget_exhausted,
         )
-        out.measured["trials"] = [
-            {"cpu_seconds": t.cpu_seconds, "latency_ms": t.latency_ms} for t in trials
-        ]
+        out.measured["trials"] = [{"cpu_seconds": t.cpu_seconds, "latency_ms": t.latency_ms} for t in trials]
         n_pruned = sum(trial.pruned for trial in trials)
         best = trials[result.best_index]
         tell(
@@ -169,9 +167,7 @@ def rank_candidates(platform: Platform, candidates: Mapping[str, StepResult]) ->
         ranked = rank(trials)
         out.facts["trials"] = [_repeatable(trial) for trial in ranked]
         out.facts["winner"] = _repeatable(ranked[0])
-        out.measured["trials"] = [
-            {"cpu_seconds": t.cpu_seconds, "latency_ms": t.latency_ms} for t in ranked
-        ]
+        out.measured["trials"] = [{"cpu_seconds": t.cpu_seconds, "latency_ms": t.latency_ms} for t in ranked]
         rows = [_repeatable(trial) | {"rank": place} for place, trial in enumerate(ranked[:LEADERS], 1)]
         out.file("leaderboard.csv").write_text(_as_csv(rows), encoding="utf-8")
 
@@ -197,5 +193,3 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows([row | {"params": json.dumps(row["params"], sort_keys=True)} for row in rows])
     return buffer.getvalue()
-
-

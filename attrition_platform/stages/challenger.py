@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SEED = 20260101
 BASELINE = "baseline"
 MODEL_FILES = ("model.skops", "model.json", "manifest.json")
+EVALUATION_CODE = tuple(
+    f"modeling/{name}.py" for name in ("delong", "evaluation", "identity", "drivers", "plots", "latency")
+)
 PLOTS = ("roc", "precision_recall", "calibration", "confusion", "drivers")
 VERSION_DIGITS = 16
 
@@ -73,9 +76,7 @@ def build_challenger(
         "spec": spec.digest,
         "versions": library_versions(),
     }
-    code = code_version(
-        *MODEL_CODE, "modeling/evaluation.py", "modeling/identity.py", "stages/challenger.py"
-    )
+    code = code_version(*MODEL_CODE, *EVALUATION_CODE, "stages/challenger.py")
     decision_id = digest({"inputs": inputs, "config": config, "code": code})
 
     def compute(out: StepOutput) -> None:

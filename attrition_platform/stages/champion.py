@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from attrition_platform.modeling.promotion import Evidence, Gain
     from attrition_platform.ports import LedgerRecord
 
+DECISION_CODE = (
+    "modeling/promotion.py",
+    "modeling/comparison.py",
+    "modeling/delong.py",
+    "stages/champion.py",
+)
+
 
 def decide_promotion(
     platform: Platform,
@@ -45,7 +52,8 @@ def decide_promotion(
     decision_id = challenger.facts["decision_id"]
     rolled_back = any(r.kind == "rollback" and r.payload.get("from") == version for r in records)
     n_reads = sum(
-        r.kind == "test-read" and r.version == decision_id and r.payload["takes_over"] is None for r in records
+        r.kind == "test-read" and r.version == decision_id and r.payload["takes_over"] is None
+        for r in records
     )
 
     def compute(out: StepOutput) -> None:
@@ -66,7 +74,7 @@ def decide_promotion(
     result = platform.steps.run(
         "promotion_decision",
         compute,
-        code=code_version("modeling/promotion.py", "modeling/comparison.py", "stages/champion.py"),
+        code=code_version(*DECISION_CODE),
         inputs={
             "challenger": challenger.data_version,
             "audit": audit.data_version,
@@ -140,8 +148,7 @@ def _evidence(
         version=facts["version"],
         incumbent=None if incumbent is None else incumbent.version,
         gain=gain,
-        incumbent_reads_protected=incumbent is not None
-        and bool(forbidden & set(incumbent.payload["reads"])),
+        incumbent_reads_protected=incumbent is not None and bool(forbidden & set(incumbent.payload["reads"])),
         rolled_back=rolled_back,
         cause=cause,
         roc_auc=evaluation["metrics"]["roc_auc"]["value"],

@@ -80,9 +80,7 @@ def splits_do_not_overlap(platform: Platform, sides: Mapping[str, StepResult]) -
     )
 
 
-def look_for_suspicious_features(
-    platform: Platform, train: StepResult, protected: StepResult
-) -> StepResult:
+def look_for_suspicious_features(platform: Platform, train: StepResult, protected: StepResult) -> StepResult:
     """Look at each training feature alone: dead, leaking, copying the id, or standing in for a group.
 
     Facts: ``findings`` (column, kind, value, limit, of). A declared proxy is no finding: the contract
@@ -111,7 +109,7 @@ def look_for_suspicious_features(
     return platform.steps.run(
         "checks/suspicious_features",
         compute,
-        code=code_version("modeling/suspicion.py", "stages/checks.py"),
+        code=code_version("modeling/suspicion.py", "modeling/delong.py", "stages/checks.py"),
         inputs={"train": train.data_version, "protected": protected.data_version},
         config={"contract": platform.contract_digest},
     )

@@ -86,6 +86,11 @@ class Platform:
         return MlflowRegistry(self.settings.mlflow_uri or f"sqlite:///{folder / 'mlflow.sqlite'}", folder)
 
     @property
+    def pointers_dir(self) -> Path:
+        """Where it is written down which result each run made of each asset."""
+        return self.settings.data_dir / "pointers" / self.contract.name
+
+    @property
     def excluded_columns(self) -> frozenset[str]:
         """Columns that candidates may not read, by the policy and the columns setting."""
         if self.settings.columns == "all" or not self.policy.exclude_protected:

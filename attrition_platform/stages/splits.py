@@ -70,7 +70,9 @@ def split(
     keys = ("pseudonym", "split_bucket", contract.label)
     if contract.out_of_time is not None:
         keys = (*keys, contract.out_of_time)
-    used = {name: result for name, result in groups.items() if set(result.facts["features"]) & set(spec.names)}
+    used = {
+        name: result for name, result in groups.items() if set(result.facts["features"]) & set(spec.names)
+    }
 
     def compute(out: StepOutput) -> None:
         import polars as pl

@@ -50,7 +50,9 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         [*as_user, initdb, "-D", str(data), "-U", "attrition", "-A", "trust"], check=True, capture_output=True
     )
     options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
-    with subprocess.Popen([*as_user, server, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
+    with subprocess.Popen(
+        [*as_user, server, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as p:
         url = f"postgresql+psycopg2://attrition@127.0.0.1:{port}/postgres"
         _wait_for(url)
         yield url
@@ -182,7 +184,9 @@ def test_any_changed_field_breaks_the_chain(change: dict[str, object], problem: 
     assert problem in (report.problem or "")
 
 
-@pytest.mark.parametrize("statement", ["UPDATE attrition_ledger SET version='x'", "DELETE FROM attrition_ledger"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE attrition_ledger SET version='x'", "DELETE FROM attrition_ledger"]
+)
 def test_the_database_itself_refuses_to_change_a_record(ledger: Ledger, statement: str) -> None:
     if isinstance(ledger, MemoryLedger):
         return

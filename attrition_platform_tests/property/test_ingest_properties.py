@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import polars as pl
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from attrition_platform.adapters.extract_files import inspect_extract, read_extract
@@ -74,6 +74,9 @@ def verdict(chunks: list[bytes]) -> tuple[str, int | None]:
 
 
 @settings(deadline=None, max_examples=50)
+@example(text=["a", ",", '"', "a", '"', "a", "\n"], cuts=[5])
+@example(text=["a", ",", '"', "a", '"', '"', "a", '"', "\n"], cuts=[5])
+@example(text=["a", "\r\n", '"', "a"], cuts=[2])
 @given(text=st.lists(pieces, min_size=1, max_size=30), cuts=st.lists(st.integers(0, 60), max_size=6))
 def test_how_a_text_is_cut_into_chunks_changes_nothing(text: list[str], cuts: list[int]) -> None:
     whole = "".join(text).encode()

@@ -75,9 +75,7 @@ def governance_assets(contract: Contract) -> list[dg.AssetsDefinition]:
             result, points=table(result.facts["points"], columns), plot=picture(png, "frontier")
         )
 
-    @dg.asset(
-        group_name="governance", kinds={"json"}, owners=AUDIT_OWNERS, ins=feature_inputs(contract)
-    )
+    @dg.asset(group_name="governance", kinds={"json"}, owners=AUDIT_OWNERS, ins=feature_inputs(contract))
     def promotion_decision(
         context: dg.AssetExecutionContext,
         platform: dg.ResourceParam[Platform],

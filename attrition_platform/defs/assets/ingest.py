@@ -80,9 +80,7 @@ def validate_employees(
 
 
 @dg.asset(group_name="ingest", kinds={"parquet"}, owners=["team:audit"], tags={"access": "auditor"})
-def protected_attributes(
-    platform: dg.ResourceParam[Platform], validated_employees: StepResult
-) -> Result:
+def protected_attributes(platform: dg.ResourceParam[Platform], validated_employees: StepResult) -> Result:
     """The columns that only the auditor may read, one row per pseudonym.
 
     Made from `validated_employees`; read by `fairness_audit` and `frontier`, never by a candidate

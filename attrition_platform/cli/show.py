@@ -1,0 +1,62 @@
+"""How the command line shows tables, JSON and gates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+
+def show_json(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Print a table that fits the terminal; numbers stand to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    listed = [[_cell(value) for value in row] for row in rows]
+    for position, column in enumerate(columns):
+        numeric = all(_is_number(row[position]) for row in listed) and bool(listed)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*row)
+    Console().print(table, markup=False)
+
+
+def show_gates(gates: Sequence[Mapping[str, Any]]) -> None:
+    """Print every gate with its verdict."""
+    rows = [[g["name"], g["value"], g["limit"], verdict(g), g["reason"]] for g in gates]
+    show_table(["gate", "value", "limit", "verdict", "why"], rows)
+
+
+def show_metrics(metrics: Mapping[str, Mapping[str, float | None]]) -> None:
+    """Print metrics with their intervals."""
+    rows = [[name, m["value"], m["low"], m["high"]] for name, m in metrics.items()]
+    show_table(["metric on test", "value", "95 % from", "to"], rows)
+
+
+def verdict(gate: Mapping[str, Any]) -> str:
+    """Say in a word what a gate did.
+
+    >>> verdict({"passed": False, "enforced": True})
+    'BLOCKS'
+    """
+    if gate["passed"]:
+        return "passed"
+    return "BLOCKS" if gate["enforced"] else "failed, reported only"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _is_number(text: str) -> bool:
+    return text == "-" or text.replace(".", "", 1).replace("-", "", 1).isdigit()
