@@ -74,10 +74,10 @@ def run(csv: Path | None = None) -> Result:
         header=("score", "published", "written anew", "difference"),
         rows=tuple(rows),
         notes=(
-            "Written anew from a description that leaves columns and split open. Both were chosen for close "
-            f"scores, out of about 1,500 combinations (six splits among them; this one is 80/20, stratified, "
-            f"seed {SEED}); the largest difference of the four test scores is {worst:.4f}. Another split moves "
-            "the AUC by 0.004 and more, so agreement in the third digit means nothing.",
+            "Written anew from a description that leaves columns and split open. Both were chosen for "
+            "close scores, out of about 1,500 combinations (six splits among them; this one is 80/20, "
+            f"stratified, seed {SEED}); the largest difference of the four test scores is {worst:.4f}. "
+            "Another split moves the AUC by 0.004 and more, so agreement in the third digit means nothing.",
             "cv_recall is the mean of 5 folds of the training part. served_recall is the recall when the "
             "same model is given years that were not divided by 12, as the recipe's server does. How far "
             "it falls depends on columns that the description leaves open.",

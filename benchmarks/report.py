@@ -99,7 +99,7 @@ def _bars(axis: Axes, plot: Plot) -> None:
     for i, (name, values) in enumerate(plot.series.items()):
         places = [x + (i - (len(plot.series) - 1) / 2) * width for x in range(len(plot.x))]
         bars = axis.bar(places, values, width, label=name)
-        axis.bar_label(bars, fmt="%.3g", fontsize=7)
+        axis.bar_label(bars, fmt="%.3g", fontsize=6)
     axis.set_xticks(range(len(plot.x)), [str(name).replace("_", " ") for name in plot.x], fontsize=7)
 
 

@@ -139,7 +139,9 @@ def merge_batches(valid_paths: Sequence[Path], out_path: Path) -> MergedBatches:
         for low, high in _key_ranges(n_received):
             parts = [_read_range(path, low, high) for path in valid_paths]
             together = pl.concat(parts, how="vertical")
-            latest = together.unique("pseudonym", keep="last", maintain_order=True).sort("pseudonym")
+            if len(parts) > 1:  # within one batch nobody stands twice
+                together = together.unique("pseudonym", keep="last", maintain_order=True)
+            latest = together.sort("pseudonym")
             write(latest)
             n_rows += latest.height
             n_labelled += latest.height - latest[_label_of(latest)].null_count()
@@ -448,8 +450,11 @@ class _ColumnHash:
         self._nulls.update(values.is_null().cast(pl.UInt8).to_numpy().tobytes())
         if values.dtype == pl.String:
             text = values.fill_null("")
-            self._lengths.update(text.str.len_bytes().cast(pl.UInt32).to_numpy().tobytes())
-            self._values.update("".join(text.to_list()).encode())
+            lengths = text.str.len_bytes()
+            self._lengths.update(lengths.cast(pl.UInt32).to_numpy().tobytes())
+            if n_bytes := int(lengths.sum()):
+                # All values end to end lie in the last buffer of Arrow's form.
+                self._values.update(memoryview(text.to_arrow().buffers()[-1])[:n_bytes])
             return
         self._values.update(
             values.to_physical().cast(_widest(values.dtype)).fill_null(0).to_numpy().tobytes()

@@ -29,10 +29,13 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     Console().print(table, markup=False)
 
 
-def show_gates(gates: Sequence[Mapping[str, Any]]) -> None:
-    """Print every gate with its verdict."""
-    rows = [[g["name"], g["value"], g["limit"], verdict(g), g["reason"]] for g in gates]
-    show_table(["gate", "value", "limit", "verdict", "why"], rows)
+def show_gates(gates: Sequence[Mapping[str, Any]], *, reasons: bool = True) -> None:
+    """Print every gate with its verdict and, unless told otherwise, the reason."""
+    columns = ["gate", "value", "limit", "verdict", *(["why"] if reasons else [])]
+    rows = [
+        [g["name"], g["value"], g["limit"], verdict(g), *([g["reason"]] if reasons else [])] for g in gates
+    ]
+    show_table(columns, rows)
 
 
 def show_metrics(metrics: Mapping[str, Mapping[str, float | None]]) -> None:

@@ -49,7 +49,7 @@ def print_summary(platform: Platform) -> None:
         title="Candidates, scored on validation",
     )
     show_metrics(challenger.facts["evaluation"]["metrics"])
-    show_gates(decision.facts["gates"])
+    show_gates(decision.facts["gates"], reasons=False)
     stages = [[name, _took(newest(platform, name))] for name in _TIMED]
     show_table(["stage", "took"], stages)
     _print_outcome(platform, challenger, decision)

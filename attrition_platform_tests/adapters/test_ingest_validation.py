@@ -287,6 +287,19 @@ def test_a_column_hash_tells_apart_what_differs(left: pl.Series, right: pl.Serie
     assert hashes[0] != hashes[1]
 
 
+def test_a_column_hash_does_not_depend_on_row_groups(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": ["a", None, "bcé", "", "d"] * 20, "y": [1, None, 3, 4, 5] * 20})
+    hashes = []
+    for n_rows in (1, 7, 100):
+        path = tmp_path / "column.parquet"
+        with validation._parquet_writer(path) as write:
+            for part in frame.iter_slices(n_rows):
+                write(part)
+        hashes.append(column_hashes(path))
+
+    assert hashes[0] == hashes[1] == hashes[2]
+
+
 def test_no_valid_row_still_gives_readable_files(tmp_path: Path) -> None:
     done = validate(tmp_path, "1,x,A,No\n")
 

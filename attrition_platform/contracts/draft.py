@@ -1,0 +1,351 @@
+"""A first contract from an extract: what each column probably is, with every guess marked.
+
+The draft is meant to train without a hand edit where the extract is ordinary, and to be read by a
+person all the same: each column says why it was read the way it was.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import polars as pl
+
+from attrition_platform.contracts.model import Column, Contract, Kind, MissingRule, Source
+from attrition_platform.errors import ContractFileError
+
+MAX_CATEGORIES = 40
+MAX_COUNT_DIGITS = 15
+NEARLY_UNIQUE = 0.98
+LEAK_PURITY = 0.995
+LEAK_MIN_ROWS = 30
+MISSING_WORDS = ("NA", "N/A", "null", "NULL", "None", "nan", "NaN")
+
+_LABEL_WORDS = ("attrition", "churn", "left", "leaver", "resigned", "quit", "terminated", "turnover", "exit")
+_POSITIVE_WORDS = ("left", "yes", "y", "true", "1", "leaver", "resigned", "quit", "terminated", "churned")
+_ID_WORDS = ("id", "number", "no", "nr", "code", "key", "pseudonym")
+_ID_SUBJECTS = ("employee", "emp", "person", "staff", "worker", "personnel", "user", "member")
+_LEAK_WORDS = ("termination", "leaving", "exit", "resignation", "separation", "quit", "severance")
+_PROTECTED_WORDS = (
+    "age", "birth", "gender", "sex", "marital", "married", "ethnic", "ethnicity", "race", "religion", "faith",
+    "disability", "disabled", "nationality", "citizenship", "pregnant", "pregnancy", "orientation", "veteran",
+)  # fmt: skip
+_YES_NO = ({"yes", "no"}, {"y", "n"}, {"true", "false"}, {"1", "0"}, {"t", "f"})
+_YES = ("yes", "y", "true", "1", "t")
+_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("compensation", ("income", "salary", "pay", "rate", "bonus", "stock", "hike", "wage", "compensation")),
+    ("tenure", ("tenure", "years", "months", "since", "hire", "hired", "service", "seniority")),
+    ("satisfaction", ("satisfaction", "engagement", "balance", "survey", "recognition", "involvement")),
+    ("workload", ("overtime", "travel", "distance", "hours", "remote", "commute", "shift", "projects", "project")),
+    ("career", ("role", "level", "promotion", "promotions", "department", "education", "training", "performance",
+                "title", "grade", "team", "position")),
+)  # fmt: skip
+_ORDERS = (
+    ("very low", "low", "medium", "high", "very high"),
+    ("poor", "fair", "good", "very good", "excellent"),
+    ("low", "below average", "average", "above average", "high"),
+    ("small", "medium", "large"),
+    ("entry", "junior", "mid", "senior", "lead"),
+    ("never", "rarely", "sometimes", "often", "always"),
+)
+_WHOLE = re.compile(r"-?\d+")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A column of the extract without its missing cells."""
+
+    name: str
+    header: str
+    present: pl.Series
+    n_missing: int
+    distinct: list[str]
+
+    @property
+    def words(self) -> list[str]:
+        """The header's words in lower case."""
+        spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", self.header)
+        return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
+
+    @property
+    def missing(self) -> MissingRule:
+        return "allow" if self.n_missing else "refuse"
+
+
+def draft_contract(frame: pl.DataFrame, name: str) -> Contract:
+    """Guess a contract.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Text by the header's names, as received.
+    name : str
+        Name of the contract; brought to the accepted form.
+
+    Returns
+    -------
+    Contract
+        Every column has `guess`: why it was read the way it was.
+
+    Raises
+    ------
+    ContractFileError
+        When no column can be the label, or none can be a feature.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"Emp ID": ["1", "2", "3", "4"], "Pay": ["10", "20", "30", "20"],
+    ...                       "Left": ["Yes", "No", "No", "No"]})
+    >>> {name: column.kind for name, column in draft_contract(frame, "HR 2026").columns.items()}
+    {'emp_id': 'id', 'pay': 'count', 'left': 'label'}
+    """
+    seen = _look(frame)
+    label = _find_label(seen)
+    if label is None:
+        raise ContractFileError(
+            name,
+            (
+                "no column looks like the label: one with two values and a name like 'Attrition' or 'Left'. "
+                "Add one, or write the contract by hand from the shipped reference.toml",
+            ),
+        )
+    positive, why = _positive(label)
+    left = _text(frame[label.header]) == positive
+    identifier = _find_id(seen, label, frame.height)
+    columns: dict[str, Column] = {}
+    for column in seen:
+        if column is label:
+            values = tuple(sorted(column.distinct, key=lambda value: value == positive))
+            columns[column.name] = Column(
+                source=column.header, kind="label", values=values, positive=positive, guess=why
+            )
+        elif column is identifier:
+            columns[column.name] = Column(
+                source=column.header, kind="id", guess="nearly every row has its own value, and the name fits"
+            )
+        else:
+            columns[column.name] = _guess(column, frame, left)
+    try:
+        return Contract(
+            name=_canonical(name, set()),
+            description=f"Drafted from an extract of {frame.height:,} rows; read every guess.",
+            columns=columns,
+            source=Source(),
+        )
+    except ValueError as error:
+        raise ContractFileError(name, (str(error),)) from None
+
+
+def render_draft(contract: Contract) -> str:
+    """Write a drafted contract as TOML with its guesses as comments."""
+    import json
+
+    lines = [
+        "# A drafted contract: every line marked 'guess' is one. Read them, correct what is wrong, then",
+        "# `attrition contract check THIS_FILE EXTRACT`, and ATTRITION_CONTRACT=THIS_FILE to train.",
+    ]
+    if contract.id is None:
+        lines += [
+            "# No employee id was found: rows are identified by their content. Equal rows then count as one",
+            "# person, a changed row as a new one, and a person may stand on several sides of the split.",
+        ]
+    lines += ["", "[contract]", f"name = {json.dumps(contract.name)}", "version = 1"]
+    lines += [f"description = {json.dumps(contract.description)}", "", "[normalise]", "trim = true", ""]
+    for name, column in contract.columns.items():
+        lines += [
+            f"[columns.{name}]",
+            f"# guess: {column.guess}" if column.guess else "# guess: by its values",
+        ]
+        fields = column.model_dump(mode="json", exclude_defaults=True, exclude={"guess"})
+        for key, value in fields.items():
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _look(frame: pl.DataFrame) -> list[_Seen]:
+    taken: set[str] = set()
+    seen = []
+    for header in frame.columns:
+        text = _text(frame[header])
+        present = text.drop_nulls()
+        name = _canonical(header, taken)
+        taken.add(name)
+        distinct = present.unique().sort().to_list()
+        seen.append(_Seen(name, header, present, text.null_count(), distinct))
+    return seen
+
+
+def _text(values: pl.Series) -> pl.Series:
+    trimmed = values.str.strip_chars()
+    missing = (trimmed == "") | trimmed.is_in(list(MISSING_WORDS))
+    return pl.select(pl.when(~missing).then(trimmed)).to_series()
+
+
+def _canonical(header: str, taken: set[str]) -> str:
+    """Bring a name to lower-case letters, digits and underscores.
+
+    >>> _canonical("Jährliches Gehalt (€)", set()), _canonical("2nd", set()), _canonical("Pay", {"pay"})
+    ('jahrliches_gehalt', 'c_2nd', 'pay_2')
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", header)
+    plain = unicodedata.normalize("NFKD", spaced).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:50] or "column"
+    name = name if name[0].isalpha() else f"c_{name}"
+    number = 2
+    candidate = name
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
+
+
+def _find_label(seen: list[_Seen]) -> _Seen | None:
+    binary = [column for column in seen if len(column.distinct) == 2]
+    named = [column for column in binary if set(column.words) & set(_LABEL_WORDS)]
+    exact = [column for column in named if "_".join(column.words) in _LABEL_WORDS]
+    status = [column for column in binary if "status" in column.words and _has_leaver_word(column)]
+    return next(iter([*exact, *named, *status]), None)
+
+
+def _has_leaver_word(column: _Seen) -> bool:
+    return any(value.casefold() in _POSITIVE_WORDS for value in column.distinct)
+
+
+def _positive(label: _Seen) -> tuple[str, str]:
+    words = [value for value in label.distinct if value.casefold() in _POSITIVE_WORDS]
+    if len(words) == 1:
+        return words[0], "the name and the word for the positive value fit a label"
+    counts = label.present.value_counts().sort("count")
+    rarer = str(counts[0, label.present.name])
+    return rarer, "the name fits a label; the rarer value is taken as 'left'"
+
+
+def _find_id(seen: list[_Seen], label: _Seen, n_rows: int) -> _Seen | None:
+    def fits(column: _Seen) -> bool:
+        unique = column.n_missing == 0 and len(column.distinct) >= NEARLY_UNIQUE * n_rows
+        words = column.words
+        named = bool(set(words) & set(_ID_WORDS)) or "".join(words).endswith("id")
+        return column is not label and unique and named
+
+    candidates = [column for column in seen if fits(column)]
+    about_people = [column for column in candidates if set(column.words) & set(_ID_SUBJECTS)]
+    joined = [c for c in candidates if any("".join(c.words).startswith(s) for s in _ID_SUBJECTS)]
+    return next(iter([*about_people, *joined, *candidates]), None)
+
+
+def _guess(column: _Seen, frame: pl.DataFrame, left: pl.Series) -> Column:
+    """Decide what a column is that is neither label nor id."""
+    n_present, n_distinct = column.present.len(), len(column.distinct)
+    if n_distinct <= 1:
+        return _ignored(column, "it has at most one value")
+    leak = _leak(column, frame, left)
+    if leak:
+        return _ignored(column, leak)
+    if all(_is_date(value) for value in column.distinct):
+        return _feature(column, "date", "all values are ISO dates")
+    kind, why = _numeric_kind(column)
+    if kind is not None:
+        if kind == "count" and n_distinct >= NEARLY_UNIQUE * n_present and _names_people(column):
+            return _ignored(column, "nearly every row has its own value: it may identify people")
+        return _numeric(column, kind, why)
+    folded = {value.casefold() for value in column.distinct}
+    if folded in _YES_NO:
+        values = tuple(sorted(column.distinct, key=lambda value: value.casefold() in _YES))
+        return _feature(column, "binary", "two values that mean no and yes", values=values)
+    if n_distinct > MAX_CATEGORIES or n_distinct >= NEARLY_UNIQUE * n_present:
+        return _ignored(column, f"{n_distinct:,} different texts: free text or an identifier")
+    order = _order(column.distinct)
+    if order is not None:
+        return _feature(column, "ordinal", "the values have a customary order", values=order)
+    if n_distinct == 2:
+        return _feature(
+            column, "nominal", "two texts without a customary no and yes", values=tuple(column.distinct)
+        )
+    return _feature(column, "nominal", f"{n_distinct} different texts", values=tuple(column.distinct))
+
+
+def _ignored(column: _Seen, why: str) -> Column:
+    return Column(source=column.header, kind="ignore", guess=why)
+
+
+def _feature(column: _Seen, kind: Kind, why: str, values: tuple[str, ...] = ()) -> Column:
+    protected = bool(set(column.words) & set(_PROTECTED_WORDS))
+    return Column(
+        source=column.header,
+        kind=kind,
+        values=values,
+        missing=column.missing,
+        group="demographics" if protected else _group(column.words),
+        protected=protected,
+        guess=why + ("; its name says that it is protected" if protected else ""),
+    )
+
+
+def _numeric(column: _Seen, kind: Kind, why: str) -> Column:
+    plain = _feature(column, kind, why)
+    numbers = column.present.cast(pl.Float64)
+    low, high = float(numbers.min() or 0), float(numbers.max() or 0)  # type: ignore[arg-type]
+    slack = high - low or 1.0
+    floor = 0.0 if low >= 0 else math.floor(low - slack)
+    ceiling = math.ceil(high + slack)
+    bands: tuple[float, ...] = ()
+    if plain.protected:
+        cuts = {float(round(numbers.quantile(q) or 0)) for q in (1 / 3, 2 / 3)}
+        bands = tuple(sorted(cut for cut in cuts if low < cut <= high))
+    return plain.model_copy(update={"min": floor, "max": float(ceiling), "bands": bands})
+
+
+def _numeric_kind(column: _Seen) -> tuple[Kind | None, str]:
+    if all(_WHOLE.fullmatch(value) and len(value) <= MAX_COUNT_DIGITS for value in column.distinct):
+        return "count", "all values are whole numbers"
+    if all(_NUMBER.fullmatch(value) for value in column.distinct):
+        return "continuous", "all values are numbers"
+    return None, ""
+
+
+def _names_people(column: _Seen) -> bool:
+    return bool(set(column.words) & set(_ID_WORDS)) or "".join(column.words).endswith("id")
+
+
+def _leak(column: _Seen, frame: pl.DataFrame, left: pl.Series) -> str:
+    """Say why a column may be known only after the employee left; empty when it need not be."""
+    if set(column.words) & set(_LEAK_WORDS):
+        return "its name speaks of leaving: it may be known only afterwards"
+    known = left.is_not_null()
+    text = _text(frame[column.header]).filter(known)
+    outcome = left.filter(known)
+    if not LEAK_MIN_ROWS <= int(outcome.sum()) <= outcome.len() - LEAK_MIN_ROWS:
+        return ""
+    filled = text.is_not_null()
+    if column.n_missing and (filled == outcome).mean() >= LEAK_PURITY:  # type: ignore[operator]
+        return "it is filled just where people left: it is known only afterwards"
+    if 2 <= len(column.distinct) <= MAX_CATEGORIES:
+        by_value = (
+            pl.DataFrame({"v": text, "y": outcome}).group_by("v").agg(pl.len(), pl.col("y").mean().alias("m"))
+        )
+        agree = sum(max(m, 1 - m) * n for n, m in by_value.select("len", "m").iter_rows())
+        if agree / outcome.len() >= LEAK_PURITY:
+            return "it alone tells who left"
+    return ""
+
+
+def _is_date(value: str) -> bool:
+    return re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) is not None
+
+
+def _order(values: list[str]) -> tuple[str, ...] | None:
+    by_folded = {value.casefold(): value for value in values}
+    for order in _ORDERS:
+        if set(by_folded) <= set(order):
+            return tuple(by_folded[word] for word in order if word in by_folded)
+    return None
+
+
+def _group(words: list[str]) -> str:
+    for group, names in _GROUPS:
+        if set(words) & set(names):
+            return group
+    return "other"
