@@ -6,7 +6,7 @@
 | `ATTRITION_CONTRACT` | contract file of the HR extract | the shipped reference contract |
 | `ATTRITION_POLICY` | name of a shipped policy, or a policy file | `responsible` |
 | `ATTRITION_COLUMNS` | `policy`: as the policy says; `all`: force protected columns in | `policy` |
-| `ATTRITION_KEY_FILE` | secret for pseudonyms and manifests, created when missing | `~/.config/attrition_platform/key` |
+| `ATTRITION_KEY_FILE` | secret for pseudonyms and manifests | `~/.config/attrition_platform/key`, made once |
 | `ATTRITION_LEDGER_URL` | SQLAlchemy URL of the ledger | SQLite under the data folder |
 | `ATTRITION_MLFLOW_URI` | MLflow tracking and registry URI | SQLite under the data folder |
 | `ATTRITION_ROWS` | size of the generated population where no extract is given | `20000` |

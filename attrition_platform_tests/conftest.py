@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +65,9 @@ def place(tmp_path: Path) -> Place:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A place where the main job has run on a generated population."""
     place = Place(tmp_path_factory.mktemp("finished"))
     done = place.train(ATTRITION_ROWS="12000")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    yield place
+    return place

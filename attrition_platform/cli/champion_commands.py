@@ -94,8 +94,8 @@ def leaderboard(as_json: bool) -> None:
             t["recall"],
             t["latency_ms"],
             t["cpu_seconds"],
+            "yes" if t["pruned"] else "no",
         ]
-        + ["yes" if t["pruned"] else "no"]
         for place, t in enumerate(view["trials"], 1)
     ]
     show_table(

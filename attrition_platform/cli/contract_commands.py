@@ -95,7 +95,9 @@ def _try(file: Path, loaded: Contract) -> dict[str, Any]:
     from attrition_platform.adapters.batches import accept_generated
     from attrition_platform.adapters.validation import CONFLICTING_DUPLICATE, EXACT_DUPLICATE, validate_batch
 
-    patient = loaded.model_copy(update={"source": loaded.source.model_copy(update={"max_bad_row_share": 1.0})})
+    patient = loaded.model_copy(
+        update={"source": loaded.source.model_copy(update={"max_bad_row_share": 1.0})}
+    )
     with tempfile.TemporaryDirectory(prefix="attrition-check-") as name:
         folder = Path(name)
         batch = accept_generated(file, folder, patient)
@@ -103,9 +105,7 @@ def _try(file: Path, loaded: Contract) -> dict[str, Any]:
             batch, patient, os.urandom(32), folder / "valid.parquet", folder / "quarantined.parquet"
         )
         broken = pl.read_parquet(folder / "quarantined.parquet").explode("reasons")
-    examples = dict(
-        broken.group_by("reasons").agg(pl.col("row_number").sort().head(_EXAMPLES)).iter_rows()
-    )
+    examples = dict(broken.group_by("reasons").agg(pl.col("row_number").sort().head(_EXAMPLES)).iter_rows())
     failures = done.n_rule_failures
     harmless = failures.get(EXACT_DUPLICATE, 0)
     if loaded.id is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import polars as pl
 
 from attrition_platform.contracts.model import Column
@@ -27,7 +29,7 @@ def band_of(values: pl.Series, column: Column) -> pl.Series:
         return values.cast(pl.String)
     cuts = [f"{cut:g}" for cut in column.bands]
     names = [f"under {cuts[0]}"]
-    names += [f"{low} to below {high}" for low, high in zip(cuts, cuts[1:], strict=False)]
+    names += [f"{low} to below {high}" for low, high in itertools.pairwise(cuts)]
     names.append(f"{cuts[-1]} and over")
     position = pl.Series(column.bands).search_sorted(values.cast(pl.Float64), side="right")
     named = pl.Series(names).gather(position)

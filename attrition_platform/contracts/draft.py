@@ -38,9 +38,9 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("compensation", ("income", "salary", "pay", "rate", "bonus", "stock", "hike", "wage", "compensation")),
     ("tenure", ("tenure", "years", "months", "since", "hire", "hired", "service", "seniority")),
     ("satisfaction", ("satisfaction", "engagement", "balance", "survey", "recognition", "involvement")),
-    ("workload", ("overtime", "travel", "distance", "hours", "remote", "commute", "shift", "projects", "project")),
-    ("career", ("role", "level", "promotion", "promotions", "department", "education", "training", "performance",
-                "title", "grade", "team", "position")),
+    ("workload", ("overtime", "travel", "distance", "hours", "remote", "commute", "shift", "projects")),
+    ("career", ("role", "level", "promotion", "promotions", "department", "education", "training",
+                "performance", "title", "grade", "team", "position")),
 )  # fmt: skip
 _ORDERS = (
     ("very low", "low", "medium", "high", "very high"),

@@ -158,8 +158,8 @@ def _check_column(text: pl.Series, column: Column, contract: Contract) -> _Check
         values, codes, n_unified = _unify(text, values, codes, column, rules)
         n_normalised += n_unified
     elif column.kind == "label":
-        values = pl.select(pl.when(values.is_not_null()).then(values.cast(pl.String) == column.positive))
-        values = values.to_series()
+        left = values.cast(pl.String) == column.positive
+        values = pl.select(pl.when(values.is_not_null()).then(left)).to_series()
     else:
         values, codes = _check_range(values, codes, column)
     if column.missing == "refuse" and column.kind != "label":

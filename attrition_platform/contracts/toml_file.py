@@ -69,11 +69,12 @@ def parse_contract(text: str, file: str) -> Contract:
 
     Examples
     --------
-    >>> parse_contract('[contract]\nname = "x"\n[columns.left]\nsource = "Left"\nkind = "lable"', "x.toml")
+    >>> text = "[contract]\nname = 'x'\n[columns.left]\nsource = 'Left'\nkind = 'lable'"
+    >>> parse_contract(text, "x.toml")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     attrition_platform.errors.ContractFileError: Contract file 'x.toml' is not valid (1 problems).
-      - columns.left.kind: 'lable' is not known; did you mean 'label'? One of id, nominal, ordinal, binary, count, continuous, date, label, ignore
+      - columns.left.kind: 'lable' is not known; did you mean 'label'? One of id, ...
     Correct the file, then try `attrition contract check CONTRACT FILE`.
     """
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -43,7 +43,7 @@ def row_count(n_rows: int) -> dict[str, Any]:
     return {"dagster/row_count": dg.MetadataValue.int(n_rows)}
 
 
-def table(rows: list[Mapping[str, Any]], columns: list[str]) -> dg.MetadataValue:
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dg.MetadataValue:
     """Show rows as a Markdown table; numbers are rounded to four digits."""
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in rows]

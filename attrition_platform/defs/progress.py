@@ -39,7 +39,7 @@ def _kind(record: logging.LogRecord) -> str | None:
     return getattr(meta.get("dagster_event"), "event_type_value", None)
 
 
-@dg.logger(description="Tells a person how a run goes, in plain words.")
+@dg.logger
 def plain_logger(_: dg.InitLoggerContext) -> logging.Logger:
     """Build the logger; name it in a run's config as ``loggers: {plain: {}}``."""
     logger = logging.Logger("attrition", level=logging.DEBUG)

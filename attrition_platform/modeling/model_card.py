@@ -122,7 +122,8 @@ def _intended_use(policy: Policy) -> str:
     return f"""## Intended use
 
 - For people analytics and HR partners: which groups and which conditions of work go with leaving, and
-  whom to talk to first, by tier (high from {tiers.high:g}, medium from {tiers.medium:g}, low from {tiers.low:g}).
+  whom to talk to first, by tier (high from {tiers.high:g}, medium from {tiers.medium:g}, low from
+  {tiers.low:g}).
 - Not for dismissal, pay, promotion or any decision without a person who may overrule it, and not for
   employees of a company whose data it was not trained on."""
 
@@ -177,7 +178,8 @@ def _data(contract: Contract, sources: Mapping[str, Materialization]) -> str:
   {_source("validated_employees", sources)}
 - Quarantined rows: {quarantined["n_rows"]:,} of {quarantined["n_received"]:,},
   {_source("quarantined_employees", sources)}
-- Split: {manifest["rule"]}; fingerprint `{manifest["fingerprint"][:16]}`, {_source("split_manifest", sources)}
+- Split: {manifest["rule"]}; fingerprint `{manifest["fingerprint"][:16]}`,
+  {_source("split_manifest", sources)}
 
 {_table(["side", "employees", "share that left"], rows)}"""
 

@@ -19,7 +19,11 @@ Progress = Callable[[str], None]
 
 GENERATED_SEED = 7
 IDENTITY_COLUMNS = ("pseudonym", "split_bucket")
-_INGEST_CODE = ("contracts", "adapters/extract_files.py", "adapters/batches.py", "adapters/validation.py")
+_INGEST_CODE = (
+    "contracts",
+    *(f"adapters/{name}.py" for name in ("extract_files", "extract_header", "extract_streams")),
+    *(f"adapters/{name}.py" for name in ("text_scan", "parquet_extracts", "batches", "validation")),
+)
 
 
 def take_in(platform: Platform, progress: Progress) -> StepResult:

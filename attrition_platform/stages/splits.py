@@ -67,7 +67,7 @@ def split(
     """
     contract = platform.contract
     spec = allowed_spec(platform)
-    keys = ("pseudonym", "split_bucket", contract.label)
+    keys: tuple[str, ...] = ("pseudonym", "split_bucket", contract.label)
     if contract.out_of_time is not None:
         keys = (*keys, contract.out_of_time)
     used = {

@@ -58,9 +58,13 @@ def test_a_missing_object_says_what_to_do(tmp_path: Path) -> None:
 def test_a_workspace_leaves_nothing_behind_when_the_work_fails(tmp_path: Path) -> None:
     store = ObjectStore(tmp_path)
 
-    with pytest.raises(OSError, match="disk"), store.workspace() as folder:
-        (folder / "half").write_bytes(b"ha")
-        raise OSError("disk full")
+    def work() -> None:
+        with store.workspace() as folder:
+            (folder / "half").write_bytes(b"ha")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk"):
+        work()
 
     assert list((tmp_path / "tmp").iterdir()) == []
 

@@ -1,5 +1,7 @@
 """Candidates, leaderboard and challenger."""
 
+from typing import Any
+
 import dagster as dg
 
 from attrition_platform.adapters.step_cache import StepResult
@@ -113,7 +115,7 @@ def challenger(
     )
     facts, measured = result.facts, result.measured
     metrics = facts["evaluation"]["metrics"]
-    plots = {
+    plots: dict[str, Any] = {
         f"plot_{name}": picture(platform.file(result.files[f"{name}.png"]).read_bytes(), name)
         for name in PLOTS
     }
