@@ -238,12 +238,12 @@ def tune(
             return bool(asked.should_prune())
 
         trial = search.run(number, params, stop)
-        complete = np.isfinite(trial.roc_auc) and not trial.pruned
-        unfinished = optuna.trial.TrialState.PRUNED if trial.pruned else optuna.trial.TrialState.FAIL
-        if complete:
-            study.tell(asked, trial.roc_auc)
+        if trial.pruned:
+            study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+        elif np.isnan(trial.roc_auc):
+            study.tell(asked, state=optuna.trial.TrialState.FAIL)
         else:
-            study.tell(asked, state=unfinished)
+            study.tell(asked, trial.roc_auc)
         trials.append(trial)
     best = rank(trials)[0]
     return TuningResult(tuple(trials), trials.index(best), exhausted)

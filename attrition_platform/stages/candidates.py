@@ -16,6 +16,7 @@ from attrition_platform.stages.splits import allowed_spec, load_sides
 from attrition_platform.stages.threads import single_threaded_kernels
 
 if TYPE_CHECKING:
+    from attrition_platform.adapters.mlflow_registry import OpenRun
     from attrition_platform.modeling.tuning import Trial, TuningResult
 
 MODEL_CODE = ("modeling/families", "modeling/tuning.py", "features/spec.py", "features/matrix.py")
@@ -46,22 +47,25 @@ def tune_candidate(
     """
 
     def compute(out: StepOutput) -> None:
-        with single_threaded_kernels():
-            result = _tune(platform, family, sides)
-        trials = result.trials
+        with platform.registry.run(experiment(platform), f"candidates/{family}", links) as run:
+            with single_threaded_kernels():
+                result = _tune(platform, family, sides)
+            _log_trials(run, family, sides, result.trials)
+        best = result.trials[result.best_index]
         out.facts.update(
-            trials=[_repeatable(trial) for trial in trials],
-            best=_repeatable(trials[result.best_index]),
+            trials=[_repeatable(trial) for trial in result.trials],
+            best=_repeatable(best),
             budget_exhausted=result.budget_exhausted,
         )
-        out.measured["trials"] = [{"cpu_seconds": t.cpu_seconds, "latency_ms": t.latency_ms} for t in trials]
-        n_pruned = sum(trial.pruned for trial in trials)
-        best = trials[result.best_index]
-        tell(
-            f"{family}: validation ROC AUC {best.roc_auc:.4f}, best of {len(trials)} trials "
-            f"({n_pruned} pruned, {sum(t.cpu_seconds for t in trials):.1f} CPU s)."
+        out.measured.update(
+            trials=[{"cpu_seconds": t.cpu_seconds, "latency_ms": t.latency_ms} for t in result.trials],
+            mlflow_run_id=run.run_id,
         )
-        out.measured["mlflow_run_id"] = _track(platform, family, sides, trials, links)
+        tell(
+            f"{family}: validation ROC AUC {best.roc_auc:.4f}, best of {len(result.trials)} trials "
+            f"({sum(t.pruned for t in result.trials)} pruned, "
+            f"{sum(t.cpu_seconds for t in result.trials):.1f} CPU s)."
+        )
 
     return platform.steps.run(
         f"candidates/{family}",
@@ -109,37 +113,30 @@ def _repeatable(trial: Trial) -> dict[str, Any]:
     return {k: v for k, v in asdict(trial).items() if k not in ("cpu_seconds", "latency_ms")}
 
 
-def _track(
-    platform: Platform,
-    family: str,
-    sides: Mapping[str, StepResult],
-    trials: tuple[Trial, ...],
-    links: Mapping[str, str],
-) -> str:
+def _log_trials(
+    run: OpenRun, family: str, sides: Mapping[str, StepResult], trials: tuple[Trial, ...]
+) -> None:
     from attrition_platform.adapters.mlflow_registry import TrialRecord
 
-    registry = platform.registry
-    with registry.run(experiment(platform), f"candidates/{family}", links) as run:
-        run.log_dataset("train_split", sides["train"].data_version, sides["train"].facts["n_rows"])
-        run.log({"family": family}, {"best_roc_auc": max(t.roc_auc for t in trials)})
-        run.log_trials(
-            [
-                TrialRecord(
-                    name=f"{family}-{trial.number}",
-                    params=trial.params,
-                    metrics={
-                        "roc_auc": trial.roc_auc,
-                        "recall": trial.recall,
-                        "cpu_seconds": trial.cpu_seconds,
-                        "latency_ms": trial.latency_ms,
-                        "n_steps": float(trial.n_steps),
-                    },
-                    pruned=trial.pruned,
-                )
-                for trial in trials
-            ]
-        )
-    return run.run_id
+    run.log_dataset("train_split", sides["train"].data_version, sides["train"].facts["n_rows"])
+    run.log({"family": family}, {"best_roc_auc": max(trial.roc_auc for trial in trials)})
+    run.log_trials(
+        [
+            TrialRecord(
+                name=f"{family}-{trial.number}",
+                params=trial.params,
+                metrics={
+                    "roc_auc": trial.roc_auc,
+                    "recall": trial.recall,
+                    "cpu_seconds": trial.cpu_seconds,
+                    "latency_ms": trial.latency_ms,
+                    "n_steps": float(trial.n_steps),
+                },
+                pruned=trial.pruned,
+            )
+            for trial in trials
+        ]
+    )
 
 
 def experiment(platform: Platform) -> str:

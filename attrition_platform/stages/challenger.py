@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from sklearn.pipeline import Pipeline
 
+    from attrition_platform.adapters.mlflow_registry import OpenRun
     from attrition_platform.adapters.model_store import StoredModel
 
 SEED = 20260101
@@ -80,9 +81,13 @@ def build_challenger(
     decision_id = digest({"inputs": inputs, "config": config, "code": code})
 
     def compute(out: StepOutput) -> None:
-        with single_threaded_kernels():
-            _Builder(platform, winner, sides, out, tell).build(decision_id, run_id)
-        out.measured["mlflow_run_id"] = _track(platform, sides, out, links)
+        registry = platform.registry
+        registry.close_orphans(experiment(platform))
+        with registry.run(experiment(platform), "challenger", links) as run:
+            with single_threaded_kernels():
+                _Builder(platform, winner, sides, out, tell).build(decision_id, run_id)
+            _log_challenger(run, platform, sides, out)
+        out.measured["mlflow_run_id"] = run.run_id
 
     return platform.steps.run(
         "challenger",
@@ -248,25 +253,28 @@ class _Builder:
         self.out.file(f"{name}.png").write_bytes(png)
 
 
-def _track(
-    platform: Platform, sides: Mapping[str, StepResult], out: StepOutput, links: Mapping[str, str]
-) -> str:
+def _log_challenger(
+    run: OpenRun, platform: Platform, sides: Mapping[str, StepResult], out: StepOutput
+) -> None:
     from attrition_platform.adapters.model_store import TRUSTED_TYPES, load_model
+    from attrition_platform.modeling.identity import make_probe
 
     facts = out.facts
-    known = load_sides(platform, sides["validation"])
-    metrics = {f"test_{name}": m["value"] for name, m in facts["evaluation"]["metrics"].items()}
-    with platform.registry.run(experiment(platform), f"challenger/{facts['version']}", links) as run:
-        run.log(
-            {"family": facts["family"], **facts["params"]},
-            metrics | {"training_cpu_seconds": out.measured["training_cpu_seconds"]},
-        )
-        run.log_dataset("train_split", sides["train"].data_version, sides["train"].facts["n_rows"])
-        pipeline = load_model(out.folder, platform.key).pipeline
-        run.log_model(pipeline, known.X[:5], TRUSTED_TYPES)
-        for plot in PLOTS:
-            run.log_file(out.folder / f"{plot}.png", "plots")
-    return run.run_id
+    metrics = {
+        f"test_{name}": estimate["value"]
+        for name, estimate in facts["evaluation"]["metrics"].items()
+        if estimate["value"] is not None
+    }
+    run.log(
+        {"family": facts["family"], "version": facts["version"], **facts["params"]},
+        metrics | {"training_cpu_seconds": out.measured["training_cpu_seconds"]},
+    )
+    run.log_dataset("train_split", sides["train"].data_version, sides["train"].facts["n_rows"])
+    # What is logged is what was stored and signed; the example row is made up, no employee's.
+    stored = load_model(out.folder, platform.key)
+    run.log_model(stored.pipeline, make_probe(stored.spec)[:5], TRUSTED_TYPES)
+    for plot in PLOTS:
+        run.log_file(out.folder / f"{plot}.png", "plots")
 
 
 def utc_now() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -246,7 +247,9 @@ def test_without_a_usable_fold_the_validation_side_selects(family: str) -> None:
 def test_a_validation_side_of_one_class_ends_the_search_without_a_score() -> None:
     one_class = (VALIDATION[0], np.zeros(200, dtype=bool))
 
-    result = search(validation=one_class, trials=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = search(validation=one_class, trials=3)
 
     assert len(result.trials) == 3
     assert np.isnan([t.roc_auc for t in result.trials]).all()
