@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from attrition_platform.modeling.drivers import Driver
+    from attrition_platform.modeling.tuning import Trial
 
 SIZE_INCHES, DPI = (6.4, 4.8), 100
 INK, ACCENT, SECOND, FAINT = "#1f2933", "#0b6e99", "#c2571a", "#9aa5b1"
 MAX_CURVE_POINTS = 400
 MAX_DRIVERS = 15
+MAX_TRIALS = 15
 MAX_NAME = 34
 
 
@@ -102,6 +104,29 @@ def drivers_plot(drivers: Sequence[Driver]) -> bytes:
         ):
             axes.barh(0, 0, color=colour, label=meaning)
         axes.legend(loc="lower right", frameon=False, fontsize=8)
+    return out.getvalue()
+
+
+def leaderboard_plot(trials: Sequence[Trial]) -> bytes:
+    """Validation ROC AUC of the first trials, best on top; hollow where the median rule stopped one.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        In the order of `rank`; a trial without a score keeps its row and has no point.
+    """
+    shown = list(trials)[:MAX_TRIALS]
+    title = f"Leaderboard, {len(shown)} of {len(trials)} trials"
+    with _figure(title, "Validation ROC AUC", "") as (axes, out):
+        for place, trial in enumerate(shown):
+            face = "none" if trial.pruned else ACCENT
+            axes.scatter(trial.roc_auc, place, s=36, facecolors=face, edgecolors=ACCENT)
+        names = [f"{_shorten(trial.family)} #{trial.number}" for trial in shown]
+        axes.set_yticks(range(len(shown)), names, fontsize=8)
+        axes.set_ylim(max(len(shown), 1) - 0.5, -0.5)
+        axes.scatter([], [], s=36, color=ACCENT, label="complete")
+        axes.scatter([], [], s=36, facecolors="none", edgecolors=ACCENT, label="stopped early")
+        axes.legend(loc="best", frameon=False, fontsize=8)
     return out.getvalue()
 
 

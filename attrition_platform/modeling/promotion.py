@@ -45,8 +45,10 @@ class Evidence:
         Whether a person has rolled this very version back before; only a new one may come.
     cause : str or None
         Stated reason of a replacement (``drift``, ``retirement``), which asks for no gain.
-    roc_auc, baseline_roc_auc, recall, calibration_error : float or None
+    roc_auc, baseline_roc_auc, recall : float or None
         On test.
+    calibration_error : float or None
+        Lower end of the interval of the expected calibration error on test.
     latency_p95_ms, latency_spread, model_mb : float or None
         Of single predictions, and the stored size.
     impact_ratios, equalised_odds_gaps : mapping of str to float or None
@@ -221,7 +223,7 @@ def _quality_gates(evidence: Evidence, limits: GateLimits) -> tuple[Gate, ...]:
             "calibration",
             evidence.calibration_error,
             limits.max_calibration_error,
-            "expected calibration error",
+            "the lower end of the expected calibration error",
         ),
     )
 

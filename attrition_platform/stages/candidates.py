@@ -104,7 +104,7 @@ def _tune(platform: Platform, family: str, sides: Mapping[str, StepResult]) -> T
         validation=(validation.X, validation.y_true),
         folds=(both.X, both.y_true, both.folds) if small else None,
         budget=platform.policy.tuning,
-        n_families=len(FAMILIES),
+        n_families=sum(known.searchable for known in FAMILIES.values()),
         n_jobs=platform.settings.n_threads,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,23 +27,7 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-ASSETS = [
-    "raw_employees",
-    "validated_employees",
-    "quarantined_employees",
-    "protected_attributes",
-    "split_manifest",
-    "train_split",
-    "validation_split",
-    "test_split",
-    "leaderboard",
-    "challenger",
-    "fairness_audit",
-    "frontier",
-    "promotion_decision",
-    "champion",
-    "model_card",
-]
+GROUPS = ("ingest", "features", "splits", "modeling", "governance")
 
 
 def free_port() -> int:
@@ -94,23 +79,43 @@ def keep_screenshot(page, name: str) -> None:  # type: ignore[no-untyped-def]
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
+def shown(name: str) -> re.Pattern[str]:
+    """A node's text: the name, or its ends where the graph shortens it."""
+    head, tail = re.escape(name[:5]), re.escape(name[-5:])
+    return re.compile(rf"^({re.escape(name)}|{head}\S*…\S*{tail})$")
+
+
 def test_the_lineage_shows_every_asset(ui: str, page) -> None:  # type: ignore[no-untyped-def]
-    page.goto(f"{ui}/asset-groups?open-nodes=")
-    for asset in ASSETS:
-        page.get_by_text(asset, exact=True).first.wait_for(state="attached")
-    for group in ("compensation", "satisfaction", "workload"):
-        page.get_by_text(group, exact=False).first.wait_for(state="attached")
+    from attrition_platform.definitions import defs
+
+    page.goto(f"{ui}/asset-groups")
+    for group in GROUPS:
+        page.get_by_text(group, exact=True).first.wait_for()
+    page.wait_for_timeout(1500)
     keep_screenshot(page, "lineage")
+    page.goto(f"{ui}/assets/model_card?view=lineage&lineageScope=upstream&lineageDepth=9")
+    for key in defs.resolve_asset_graph().get_all_asset_keys():
+        page.get_by_text(shown(key.path[-1])).first.wait_for(state="attached")
 
 
-def test_a_materialization_shows_its_plots_and_tables(ui: str, page) -> None:  # type: ignore[no-untyped-def]
-    page.goto(f"{ui}/assets/challenger")
-    page.get_by_text("test_roc_auc", exact=False).first.wait_for()
-    page.get_by_text("Show Markdown", exact=False).first.wait_for()
+def test_a_materialization_shows_its_numbers_tables_and_plots(ui: str, page) -> None:  # type: ignore[no-untyped-def]
+    page.goto(f"{ui}/assets/challenger?view=overview")
+    page.get_by_text("test_roc_auc", exact=True).first.wait_for()
+    page.get_by_text("average_precision", exact=True).first.wait_for()  # a row of the metrics table
     keep_screenshot(page, "challenger")
+    row = page.get_by_role("row").filter(has_text="plot_calibration")
+    row.get_by_text("[Show Markdown]").click()
+    picture = page.get_by_role("dialog").locator("img")
+    picture.wait_for()
+    assert picture.evaluate("image => image.naturalWidth") > 300
+    keep_screenshot(page, "calibration")
 
 
 def test_the_decision_lists_every_gate(ui: str, page) -> None:  # type: ignore[no-untyped-def]
-    page.goto(f"{ui}/assets/promotion_decision")
-    page.get_by_text("gates", exact=True).first.wait_for()
+    page.goto(f"{ui}/assets/promotion_decision?view=overview")
+    row = page.get_by_role("row").filter(has_text=re.compile("^gates"))
+    row.get_by_text("[Show Markdown]").click()
+    dialog = page.get_by_role("dialog")
+    for gate in ("roc-auc-floor", "four-fifths:gender", "protected-columns-unused", "test-read-once"):
+        dialog.get_by_text(gate, exact=True).wait_for()
     keep_screenshot(page, "decision")

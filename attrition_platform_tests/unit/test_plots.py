@@ -13,6 +13,7 @@ import pytest
 from attrition_platform.modeling import plots
 from attrition_platform.modeling.drivers import Driver
 from attrition_platform.modeling.evaluation import Confusion
+from attrition_platform.modeling.tuning import Trial
 
 RNG = np.random.default_rng(8)
 Y_PROB = RNG.beta(2, 3, 4_000)
@@ -23,6 +24,13 @@ POINTS = [
     {"variant": "without pay", "roc_auc": 0.80, "least_impact_ratio": 0.9},
     {"variant": "too few", "roc_auc": 0.79, "least_impact_ratio": None},
 ]
+
+
+def make_trial(number: int, roc_auc: float, *, pruned: bool = False) -> Trial:
+    return Trial("random_forest", number, {}, roc_auc, 0.6, 8, pruned, 700, 1.0, 2.0)
+
+
+TRIALS = [make_trial(i, 0.85 - i / 500, pruned=i > 6) for i in range(30)]
 DRAWINGS: dict[str, Callable[[], bytes]] = {
     "roc": lambda: plots.roc_plot(Y_TRUE, Y_PROB),
     "precision_recall": lambda: plots.precision_recall_plot(Y_TRUE, Y_PROB),
@@ -30,6 +38,7 @@ DRAWINGS: dict[str, Callable[[], bytes]] = {
     "confusion": lambda: plots.confusion_plot(Confusion(70, 10, 5, 15)),
     "drivers": lambda: plots.drivers_plot(DRIVERS),
     "frontier": lambda: plots.frontier_plot(POINTS),
+    "leaderboard": lambda: plots.leaderboard_plot(TRIALS),
 }
 
 
@@ -72,6 +81,18 @@ def test_no_drivers_and_no_points_can_be_drawn() -> None:
     assert size_of(plots.drivers_plot(())) == (640, 480)
     assert size_of(plots.frontier_plot([])) == (640, 480)
     assert size_of(plots.frontier_plot([POINTS[2]])) == (640, 480)
+
+
+def test_a_leaderboard_shows_scores_and_what_was_stopped() -> None:
+    drawn = plots.leaderboard_plot([make_trial(0, 0.85), make_trial(1, 0.8)])
+
+    assert plots.leaderboard_plot([make_trial(0, 0.85), make_trial(1, 0.7)]) != drawn
+    assert plots.leaderboard_plot([make_trial(0, 0.85), make_trial(1, 0.8, pruned=True)]) != drawn
+
+
+def test_a_leaderboard_without_trials_or_without_scores_can_be_drawn() -> None:
+    assert size_of(plots.leaderboard_plot([])) == (640, 480)
+    assert size_of(plots.leaderboard_plot([make_trial(0, float("nan"))])) == (640, 480)
 
 
 def test_names_that_look_like_formulas_are_drawn_as_they_are() -> None:

@@ -63,6 +63,7 @@ def split_assets(contract: Contract) -> list[dg.AssetsDefinition]:
             rule=facts["rule"],
             cross_validated=facts["cross_validated"],
             n_unlabelled=facts["n_unlabelled"],
+            n_without_side=facts["n_without_side"],
             excluded_columns=", ".join(sorted(platform.excluded_columns)) or "none",
             sides=table(
                 [
