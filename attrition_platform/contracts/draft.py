@@ -12,8 +12,10 @@ import unicodedata
 from dataclasses import dataclass
 
 import polars as pl
+from pydantic import ValidationError
 
-from attrition_platform.contracts.model import Column, Contract, Kind, MissingRule, Source
+from attrition_platform.contracts.model import Column, Contract, Kind, MissingRule, Normalise
+from attrition_platform.contracts.toml_file import dump_contract, explain
 from attrition_platform.errors import ContractFileError
 
 MAX_CATEGORIES = 40
@@ -21,7 +23,7 @@ MAX_COUNT_DIGITS = 15
 NEARLY_UNIQUE = 0.98
 LEAK_PURITY = 0.995
 LEAK_MIN_ROWS = 30
-MISSING_WORDS = ("NA", "N/A", "null", "NULL", "None", "nan", "NaN")
+MISSING_WORDS = (*Normalise().missing, "nan", "NaN")
 
 _LABEL_WORDS = ("attrition", "churn", "left", "leaver", "resigned", "quit", "terminated", "turnover", "exit")
 _POSITIVE_WORDS = ("left", "yes", "y", "true", "1", "leaver", "resigned", "quit", "terminated", "churned")
@@ -50,19 +52,20 @@ _ORDERS = (
     ("entry", "junior", "mid", "senior", "lead"),
     ("never", "rarely", "sometimes", "often", "always"),
 )
-_WHOLE = re.compile(r"-?\d+")
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A column of the extract without its missing cells."""
+    """A column of the extract without its missing cells; `missing_words` are those that it wrote."""
 
     name: str
     header: str
     present: pl.Series
     n_missing: int
     distinct: list[str]
+    missing_words: frozenset[str]
 
     @property
     def words(self) -> list[str]:
@@ -133,16 +136,14 @@ def draft_contract(frame: pl.DataFrame, name: str) -> Contract:
             name=_canonical(name, set()),
             description=f"Drafted from an extract of {frame.height:,} rows; read every guess.",
             columns=columns,
-            source=Source(),
+            normalise=_normalise(seen),
         )
-    except ValueError as error:
-        raise ContractFileError(name, (str(error),)) from None
+    except ValidationError as error:
+        raise ContractFileError(name, explain(error, lambda _: ())) from None
 
 
 def render_draft(contract: Contract) -> str:
     """Write a drafted contract as TOML with its guesses as comments."""
-    import json
-
     lines = [
         "# A drafted contract: every line marked 'guess' is one. Read them, correct what is wrong, then",
         "# `attrition contract check THIS_FILE EXTRACT`, and ATTRITION_CONTRACT=THIS_FILE to train.",
@@ -152,18 +153,7 @@ def render_draft(contract: Contract) -> str:
             "# No employee id was found: rows are identified by their content. Equal rows then count as one",
             "# person, a changed row as a new one, and a person may stand on several sides of the split.",
         ]
-    lines += ["", "[contract]", f"name = {json.dumps(contract.name)}", "version = 1"]
-    lines += [f"description = {json.dumps(contract.description)}", "", "[normalise]", "trim = true", ""]
-    for name, column in contract.columns.items():
-        lines += [
-            f"[columns.{name}]",
-            f"# guess: {column.guess}" if column.guess else "# guess: by its values",
-        ]
-        fields = column.model_dump(mode="json", exclude_defaults=True, exclude={"guess"})
-        for key, value in fields.items():
-            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
-        lines.append("")
-    return "\n".join(lines)
+    return "\n".join((*lines, "", dump_contract(contract)))
 
 
 def _look(frame: pl.DataFrame) -> list[_Seen]:
@@ -175,8 +165,16 @@ def _look(frame: pl.DataFrame) -> list[_Seen]:
         name = _canonical(header, taken)
         taken.add(name)
         distinct = present.unique().sort().to_list()
-        seen.append(_Seen(name, header, present, text.null_count(), distinct))
+        words = frozenset(frame[header].str.strip_chars().unique().to_list()) & set(MISSING_WORDS)
+        seen.append(_Seen(name, header, present, text.null_count(), distinct, words))
     return seen
+
+
+def _normalise(seen: list[_Seen]) -> Normalise:
+    """Declare the missing words that the extract uses beyond the usual ones, so that it passes."""
+    usual = Normalise().missing
+    used = frozenset[str]().union(*(column.missing_words for column in seen))
+    return Normalise(missing=(*usual, *(word for word in MISSING_WORDS if word in used - set(usual))))
 
 
 def _text(values: pl.Series) -> pl.Series:
@@ -317,19 +315,38 @@ def _leak(column: _Seen, frame: pl.DataFrame, left: pl.Series) -> str:
     known = left.is_not_null()
     text = _text(frame[column.header]).filter(known)
     outcome = left.filter(known)
-    if not LEAK_MIN_ROWS <= int(outcome.sum()) <= outcome.len() - LEAK_MIN_ROWS:
-        return ""
-    filled = text.is_not_null()
-    if column.n_missing and (filled == outcome).mean() >= LEAK_PURITY:  # type: ignore[operator]
+    if column.n_missing and _tells(text.is_not_null(), outcome):
         return "it is filled just where people left: it is known only afterwards"
-    if 2 <= len(column.distinct) <= MAX_CATEGORIES:
-        by_value = (
-            pl.DataFrame({"v": text, "y": outcome}).group_by("v").agg(pl.len(), pl.col("y").mean().alias("m"))
-        )
-        agree = sum(max(m, 1 - m) * n for n, m in by_value.select("len", "m").iter_rows())
-        if agree / outcome.len() >= LEAK_PURITY:
+    if len(column.distinct) <= MAX_CATEGORIES:
+        table = pl.DataFrame({"value": text, "left": outcome})
+        if _tells(table.select(pl.col("left").mean().over("value") > 0.5).to_series(), outcome):
             return "it alone tells who left"
+    elif _numeric_kind(column)[0] is not None and _has_telling_cut(text.cast(pl.Float64), outcome):
+        return "it alone tells who left: they lie on one side of a value, the others on the other"
     return ""
+
+
+def _tells(guessed: pl.Series, outcome: pl.Series) -> bool:
+    """Whether a guess is right for nearly all who left and nearly all who stayed.
+
+    Both are asked for: where few leave, a guess that nobody does is nearly always right.
+    """
+    right = guessed == outcome
+    shares = [right.filter(side) for side in (outcome, ~outcome)]
+    return all(len(side) >= LEAK_MIN_ROWS and int(side.sum()) >= LEAK_PURITY * len(side) for side in shares)
+
+
+def _has_telling_cut(numbers: pl.Series, outcome: pl.Series) -> bool:
+    """Whether a single cut through the numbers parts those who left from those who stayed."""
+    table = pl.DataFrame({"n": numbers, "left": outcome}).drop_nulls().group_by("n").agg(
+        pl.col("left").sum().alias("left"), pl.len().alias("all")
+    ).sort("n")  # fmt: skip
+    below_left = table["left"].cum_sum()
+    below_stayed = (table["all"] - table["left"]).cum_sum()
+    balance = (below_left / max(below_left[-1], 1) - below_stayed / max(below_stayed[-1], 1)).abs()
+    cut = table["n"][balance.arg_max() or 0]
+    above = numbers > cut
+    return any(_tells(side.fill_null(False), outcome) for side in (above, ~above))
 
 
 def _is_date(value: str) -> bool:

@@ -16,12 +16,21 @@ from dataclasses import dataclass
 import polars as pl
 
 from attrition_platform.contracts.dtypes import polars_dtype, validated_dtypes
-from attrition_platform.contracts.model import CATEGORICAL_KINDS, Column, Contract, Normalise
+from attrition_platform.contracts.model import (
+    CATEGORICAL_KINDS,
+    NUMERIC_KINDS,
+    Column,
+    Contract,
+    Normalise,
+    Source,
+)
 
 LARGEST_NUMBER = 1e15
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "´": "'", "`": "'"})
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
 
@@ -149,10 +158,14 @@ def _check_column(text: pl.Series, column: Column, contract: Contract) -> _Check
         trimmed = text.str.strip_chars()
         n_normalised += int((trimmed != text).sum())
         text = trimmed
-    missing = text.is_null() | (text == "") | text.is_in(list(rules.missing))
+    # A word that the column declares as a value is one, even if it means "no value" elsewhere.
+    words = [word for word in rules.missing if word not in column.values]
+    missing = text.is_null() | (text == "") | text.is_in(words)
     text = pl.select(pl.when(~missing).then(text)).to_series()
+    if column.kind in NUMERIC_KINDS:
+        text = _plain_number(text, contract.source)
     parse = _parse_category if column.kind in (*CATEGORICAL_KINDS, "label") else _PARSERS[column.kind]
-    values, explain = parse(text, column, contract)
+    values, explain = parse(text, column)
     codes = _explain_failures(text, values, explain)
     if column.kind in CATEGORICAL_KINDS:
         values, codes, n_unified = _unify(text, values, codes, column, rules)
@@ -170,34 +183,36 @@ def _check_column(text: pl.Series, column: Column, contract: Contract) -> _Check
 _Parsed = tuple[pl.Series, Callable[[str], str]]
 
 
-def _parse_category(text: pl.Series, column: Column, contract: Contract) -> _Parsed:
+def _parse_category(text: pl.Series, column: Column) -> _Parsed:
     return text.cast(pl.Enum(column.values), strict=False), _why_no_category
 
 
-def _parse_count(text: pl.Series, column: Column, contract: Contract) -> _Parsed:
-    return _plain_number(text, contract).cast(pl.Int64, strict=False), _why_no_count
+def _parse_count(text: pl.Series, column: Column) -> _Parsed:
+    return text.cast(pl.Int64, strict=False), _why_no_count
 
 
-def _parse_number(text: pl.Series, column: Column, contract: Contract) -> _Parsed:
-    values = _plain_number(text, contract).cast(pl.Float64, strict=False)
+def _parse_number(text: pl.Series, column: Column) -> _Parsed:
+    values = text.cast(pl.Float64, strict=False)
     finite = pl.select(pl.when(values.is_finite() & (values.abs() <= LARGEST_NUMBER)).then(values))
     return finite.to_series(), _why_no_number
 
 
-def _parse_date(text: pl.Series, column: Column, contract: Contract) -> _Parsed:
-    return text.str.to_date("%Y-%m-%d", strict=False, exact=True), _why_no_date
+def _parse_date(text: pl.Series, column: Column) -> _Parsed:
+    # The parser alone would take one-digit months, signs and the year 0, which Python has not.
+    well_formed = text.str.contains(_DATE) & ~text.str.starts_with("0000")
+    strict = pl.select(pl.when(well_formed).then(text)).to_series()
+    return strict.str.to_date("%Y-%m-%d", strict=False, exact=True), _why_no_date
 
 
-_PARSERS: dict[str, Callable[[pl.Series, Column, Contract], _Parsed]] = {
+_PARSERS: dict[str, Callable[[pl.Series, Column], _Parsed]] = {
     "count": _parse_count,
     "continuous": _parse_number,
     "date": _parse_date,
 }
 
 
-def _plain_number(text: pl.Series, contract: Contract) -> pl.Series:
+def _plain_number(text: pl.Series, source: Source) -> pl.Series:
     """Bring declared separators to the plain form; a group that is not three digits stays and fails."""
-    source = contract.source
     if source.thousands:
         groups = rf"^[+-]?\d{{1,3}}({re.escape(source.thousands)}\d{{3}})+([^\d].*)?$"
         plain = text.str.replace_all(source.thousands, "", literal=True)
@@ -279,7 +294,7 @@ def _why_no_count(text: str) -> str:
     code = _why_no_number(text)
     if code == "out-of-range" and not float(text).is_integer():
         return "not-whole"
-    return "not-whole" if code == "out-of-range" and not re.fullmatch(r"[+-]?\d+", text) else code
+    return "not-whole" if code == "out-of-range" and not _WHOLE.fullmatch(text) else code
 
 
 def _why_no_date(text: str) -> str:

@@ -9,11 +9,11 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from attrition_platform.contracts.model import Column, Contract, Derived, Kind, Normalise, Source
+from attrition_platform.contracts.model import Column, Contract, Derived, Normalise, Source
 from attrition_platform.errors import ContractFileError
 
 _TABLES = {"contract", "source", "normalise", "columns", "derived"}
@@ -101,6 +101,42 @@ def contract_digest(contract: Contract) -> str:
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 
+def dump_contract(contract: Contract) -> str:
+    """Write a contract as TOML that `parse_contract` reads back; what is the default is left out.
+
+    Examples
+    --------
+    >>> text = dump_contract(shipped_contract())
+    >>> parse_contract(text, "again.toml") == shipped_contract()
+    True
+    """
+    parts = contract.model_dump(mode="python", exclude_defaults=True)
+    head = {key: value for key, value in parts.items() if key not in _TABLES} | {"version": contract.version}
+    blocks = [_block("contract", head)]
+    blocks += [_block(key, parts[key]) for key in ("source", "normalise") if key in parts]
+    for key in ("columns", "derived"):
+        blocks += [_block(f"{key}.{name}", fields) for name, fields in parts.get(key, {}).items()]
+    return "\n".join(blocks)
+
+
+def _block(name: str, fields: Mapping[str, Any]) -> str:
+    """One table; a guess is a comment for the reader above what was guessed."""
+    lines = [f"[{name}]"]
+    if "guess" in fields:
+        lines.append(f"# guess: {fields['guess']}")
+    lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if key != "guess"]
+    return "\n".join((*lines, ""))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(part) for part in value) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    # TOML reads what JSON writes, but for the delete character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def explain(error: ValidationError, keys_at: Any) -> tuple[str, ...]:
     """Turn pydantic's findings into lines: key, what is wrong, accepted form.
 
@@ -144,6 +180,3 @@ def _keys_at(location: tuple[Any, ...]) -> Iterable[str]:
     }
     model = models.get(str(location[0]), Contract) if len(location) > 1 else Contract
     return model.model_fields
-
-
-KINDS: tuple[str, ...] = get_args(Kind)

@@ -1,0 +1,73 @@
+"""Policy files: the shipped ones say what the design says, and a mistake is named."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+
+from attrition_platform.errors import PolicyFileError
+from attrition_platform.modeling.policy import SHIPPED, load_policy, parse_policy, policy_digest
+
+TEXT = files("attrition_platform").joinpath("policies/responsible.toml").read_text(encoding="utf-8")
+
+
+def test_the_shipped_policies_say_what_the_design_says() -> None:
+    responsible, unrestricted = (load_policy(name) for name in SHIPPED)
+
+    assert responsible.exclude_protected
+    assert responsible.gates.min_roc_auc == 0.78
+    assert responsible.gates.enforce_fairness
+    assert not unrestricted.exclude_protected
+    assert unrestricted.gates.min_roc_auc == 0.82
+    assert not unrestricted.gates.enforce_fairness
+    for policy in (responsible, unrestricted):
+        assert (policy.tiers.high, policy.tiers.medium, policy.tiers.low) == (0.65, 0.45, 0.25)
+        assert policy.gates.min_gain == 0.005
+        assert policy.tuning.seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("min_recall = ", "min_recal = ", "did you mean 'min_recall'"),
+        ("min_roc_auc = 0.78", "min_roc_auc = 1.5", "gates.min_roc_auc"),
+        ("min_roc_auc = 0.78", "min_roc_auc = nan", "gates.min_roc_auc"),
+        ("trials = 4", "trials = 0", "tuning.trials"),
+        ("high = 0.65", "high = 0.30", "tiers must fall"),
+        ("cost_false_alarm = 1.0", "cost_false_alarm = 0.0", "threshold.cost_false_alarm"),
+        ("capacity = 1.0", 'capacity = "all"', "threshold.capacity"),
+        ("[tuning]", "[tunning]", "tunning"),
+        ("[gates]", "[gates", "is no TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(old: str, new: str, problem: str) -> None:
+    assert old in TEXT
+
+    with pytest.raises(PolicyFileError) as caught:
+        parse_policy(TEXT.replace(old, new, 1), "mine.toml")
+
+    assert problem in str(caught.value)
+    assert "mine.toml" in str(caught.value)
+
+
+def test_every_mistake_is_listed_not_just_the_first() -> None:
+    broken = TEXT.replace("min_recall = 0.60", "min_recall = 7").replace("trials = 4", "trials = -1")
+
+    with pytest.raises(PolicyFileError) as caught:
+        parse_policy(broken, "mine.toml")
+
+    assert len(caught.value.problems) == 2
+
+
+def test_a_policy_that_does_not_exist_names_the_shipped_ones() -> None:
+    with pytest.raises(PolicyFileError, match="'responsible' and 'unrestricted'"):
+        load_policy("lenient")
+
+
+def test_the_digest_follows_the_meaning_and_not_the_comments() -> None:
+    same = parse_policy("# another comment\n" + TEXT, "x")
+    other = parse_policy(TEXT.replace("min_recall = 0.60", "min_recall = 0.61"), "x")
+
+    assert policy_digest(same) == policy_digest(load_policy("responsible"))
+    assert policy_digest(other) != policy_digest(same)
