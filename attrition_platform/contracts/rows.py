@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from attrition_platform.contracts.dtypes import polars_dtype, validated_dtypes
+from attrition_platform.contracts.dtypes import validated_dtypes
 from attrition_platform.contracts.model import (
     CATEGORICAL_KINDS,
     NUMERIC_KINDS,
@@ -167,14 +167,14 @@ def _check_column(text: pl.Series, column: Column, contract: Contract) -> _Check
     parse = _parse_category if column.kind in (*CATEGORICAL_KINDS, "label") else _PARSERS[column.kind]
     values, explain = parse(text, column)
     codes = _explain_failures(text, values, explain)
-    if column.kind in CATEGORICAL_KINDS:
+    if column.kind in (*CATEGORICAL_KINDS, "label"):
         values, codes, n_unified = _unify(text, values, codes, column, rules)
         n_normalised += n_unified
-    elif column.kind == "label":
-        left = values.cast(pl.String) == column.positive
-        values = pl.select(pl.when(values.is_not_null()).then(left)).to_series()
     else:
         values, codes = _check_range(values, codes, column)
+    if column.kind == "label":
+        left = values.cast(pl.String) == column.positive
+        values = pl.select(pl.when(values.is_not_null()).then(left)).to_series()
     if column.missing == "refuse" and column.kind != "label":
         codes = pl.select(pl.when(missing).then(pl.lit("missing")).otherwise(codes)).to_series()
     return _CheckedColumn(values, codes, n_normalised)
@@ -245,7 +245,7 @@ def _unify(
     if not failed.any():
         return values, codes, 0
     matched = _map_distinct(text, failed, lambda value: match_category(value, column, rules))
-    matched = matched.cast(polars_dtype(column))
+    matched = matched.cast(values.dtype)
     unified = matched.is_not_null()
     values = pl.select(pl.when(unified).then(matched).otherwise(values)).to_series()
     codes = pl.select(pl.when(~unified).then(codes)).to_series()

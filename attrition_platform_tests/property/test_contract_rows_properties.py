@@ -11,7 +11,11 @@ from attrition_platform.contracts.rows import check_rows
 from attrition_platform_tests.unit.test_contract_rows import GOOD, make_contract
 
 CONTRACT = make_contract(columns={"pay": {"missing": "allow"}})
-cell = st.none() | st.text(max_size=12) | st.sampled_from([*GOOD.values(), "3.0", "1e3", "nan", "PLANTED", " Mid"])
+cell = (
+    st.none()
+    | st.text(max_size=12)
+    | st.sampled_from([*GOOD.values(), "3.0", "1e3", "nan", "PLANTED", " Mid"])
+)
 rows = st.lists(st.fixed_dictionaries(dict.fromkeys(GOOD, cell)), min_size=1, max_size=8)
 
 

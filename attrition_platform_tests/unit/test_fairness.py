@@ -96,7 +96,12 @@ def test_pairs_of_attributes_are_audited_too_and_do_not_enter_the_gates() -> Non
 
     found = audit(selected, selected, selected * 0.5, {"g": groups, "h": other}, FairnessRule())
 
-    assert {row.group for row in found.rows if row.attribute == "g × h"} == {"a × x", "a × y", "b × x", "b × y"}
+    assert {row.group for row in found.rows if row.attribute == "g × h"} == {
+        "a × x",
+        "a × y",
+        "b × x",
+        "b × y",
+    }
     assert set(found.least_impact_ratios()) == {"g", "h"}
 
 
