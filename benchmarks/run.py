@@ -26,7 +26,14 @@ from benchmarks.report import Measured, draw, report
 from benchmarks.result import Result
 
 # Each is a module here with `run() -> Result`; the order is that of the report.
-BENCHMARKS: Final = ("public_recipe", "population_likeness")
+BENCHMARKS: Final = (
+    "public_recipe",
+    "population_likeness",
+    "whole_job",
+    "ingest_scale",
+    "pruning",
+    "import_time",
+)
 
 
 @click.command()

@@ -75,6 +75,14 @@ class Source(_Strict):
     max_bad_row_share: float = Field(default=0.05, ge=0.0, le=1.0)
     allow_extra_columns: bool = True
 
+    @model_validator(mode="after")
+    def _separators_differ(self) -> Source:
+        if self.thousands == self.decimal:
+            raise ValueError(
+                f"decimal and thousands are both '{self.decimal}'; a number could mean two things"
+            )
+        return self
+
 
 class Column(_Strict):
     """One column of the extract.

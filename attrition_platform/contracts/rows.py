@@ -214,7 +214,8 @@ _PARSERS: dict[str, Callable[[pl.Series, Column], _Parsed]] = {
 def _plain_number(text: pl.Series, source: Source) -> pl.Series:
     """Bring declared separators to the plain form; a group that is not three digits stays and fails."""
     if source.thousands:
-        groups = rf"^[+-]?\d{{1,3}}({re.escape(source.thousands)}\d{{3}})+([^\d].*)?$"
+        separator, point = re.escape(source.thousands), re.escape(source.decimal)
+        groups = rf"^[+-]?[0-9]{{1,3}}({separator}[0-9]{{3}})+({point}[0-9]*)?$"
         plain = text.str.replace_all(source.thousands, "", literal=True)
         text = pl.select(pl.when(text.str.contains(groups)).then(plain).otherwise(text)).to_series()
     if source.decimal == ",":

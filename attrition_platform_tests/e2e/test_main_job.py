@@ -222,8 +222,12 @@ def test_trials_and_challenger_are_runs_that_lead_back_to_dagster(copy: Place) -
     assert run["metrics"]["test_roc_auc"] == pytest.approx(champion["metrics"]["test"]["roc_auc"]["value"])
     with sqlite3.connect(folder / "mlflow.sqlite") as connection:
         statuses = dict(connection.execute("SELECT status, COUNT(*) FROM runs GROUP BY status").fetchall())
+        linked = connection.execute("SELECT DISTINCT value FROM tags WHERE key = 'dagster.run_id'").fetchall()
+        n_linked = connection.execute("SELECT COUNT(*) FROM tags WHERE key = 'dagster.run_id'").fetchone()[0]
     assert set(statuses) <= {"FINISHED", "KILLED"}
     assert sum(statuses.values()) >= 14
+    assert n_linked == sum(statuses.values())
+    assert linked == [(champion["runs"]["dagster"],)]
 
 
 def test_a_file_that_can_not_be_read_is_kept_and_the_job_goes_on(copy: Place) -> None:

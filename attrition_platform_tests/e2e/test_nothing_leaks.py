@@ -28,6 +28,8 @@ def test_planted_values_are_nowhere_but_in_the_vault_and_the_store(place: Place)
         pl.when(row == 20).then(pl.lit("=PLANTEDCAT()")).otherwise("Gender").alias("Gender"),
         pl.when(row.is_between(10, 15))
         .then(pl.lit("4242.42x"))
+        .when(row.is_between(50, 55))
+        .then(pl.lit("424242"))  # within the contract's range: these rows are trained on
         .otherwise("Monthly Income")
         .alias("Monthly Income"),
         pl.when(row.is_between(30, 35))

@@ -57,6 +57,7 @@ def test_a_good_file_is_read_in_its_order() -> None:
         ('positive = "Yes"', 'positive = "Gone"', "needs positive = one of its values"),
         ('kind = "label"', 'kind = "nominal"', "only kind 'label' has positive"),
         ('name = "staff"', 'name = "staff"\nout_of_time = "pay"', "out_of_time must name a column of kind"),
+        ("[contract]", "[source]\nthousands = '.'\n[contract]", "source: decimal and thousands are both '.'"),
         ("[contract]", "[contract", "is no TOML"),
         (
             "[contract]",
