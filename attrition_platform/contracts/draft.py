@@ -35,6 +35,7 @@ _PROTECTED_WORDS = (
     "disability", "disabled", "nationality", "citizenship", "pregnant", "pregnancy", "orientation", "veteran",
 )  # fmt: skip
 _YES_NO = ({"yes", "no"}, {"y", "n"}, {"true", "false"}, {"1", "0"}, {"t", "f"})
+_SIDES = {"train", "training", "test", "testing", "val", "valid", "validation", "holdout"}
 _YES = ("yes", "y", "true", "1", "t")
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("compensation", ("income", "salary", "pay", "rate", "bonus", "stock", "hike", "wage", "compensation")),
@@ -239,6 +240,8 @@ def _guess(column: _Seen, frame: pl.DataFrame, left: pl.Series) -> Column:
     n_present, n_distinct = column.present.len(), len(column.distinct)
     if n_distinct <= 1:
         return _ignored(column, "it has at most one value")
+    if {value.casefold() for value in column.distinct} <= _SIDES:
+        return _ignored(column, "it names the sides of a split that somebody else made")
     leak = _leak(column, frame, left)
     if leak:
         return _ignored(column, leak)

@@ -9,13 +9,14 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from attrition_platform.contracts.model import Column, Contract, Derived, Normalise, Source
+from attrition_platform.contracts.model import Column, Contract, Derived, Kind, Normalise, Source
 from attrition_platform.errors import ContractFileError
 
+KINDS: tuple[str, ...] = get_args(Kind)
 _TABLES = {"contract", "source", "normalise", "columns", "derived"}
 _FORMS: dict[str, str] = {
     "extra_forbidden": "no such key",

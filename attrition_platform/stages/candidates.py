@@ -154,6 +154,7 @@ def rank_candidates(platform: Platform, candidates: Mapping[str, StepResult]) ->
     """
 
     def compute(out: StepOutput) -> None:
+        from attrition_platform.modeling.plots import leaderboard_plot
         from attrition_platform.modeling.tuning import Trial, rank
 
         trials = [
@@ -167,11 +168,12 @@ def rank_candidates(platform: Platform, candidates: Mapping[str, StepResult]) ->
         out.measured["trials"] = [{"cpu_seconds": t.cpu_seconds, "latency_ms": t.latency_ms} for t in ranked]
         rows = [_repeatable(trial) | {"rank": place} for place, trial in enumerate(ranked[:LEADERS], 1)]
         out.file("leaderboard.csv").write_text(_as_csv(rows), encoding="utf-8")
+        out.file("leaderboard.png").write_bytes(leaderboard_plot(ranked))
 
     return platform.steps.run(
         "leaderboard",
         compute,
-        code=code_version("modeling/tuning.py", "stages/candidates.py"),
+        code=code_version("modeling/tuning.py", "modeling/plots.py", "stages/candidates.py"),
         inputs={family: result.data_version for family, result in candidates.items()},
         config={},
     )

@@ -293,9 +293,13 @@ def roll_back(platform: Platform, to: str | None, reason: str, by: str) -> Ledge
     if to is not None:
         earlier = [record for record in earlier if record.version.startswith(to)]
     else:
-        earlier = [record for record in earlier if record.seq < current.seq]
+        # Before its promotion, not before its rollback: a second rollback must not return what was left.
+        crowned = max(
+            r.seq for r in ledger.records() if r.kind == "promotion" and r.version == current.version
+        )
+        earlier = [record for record in earlier if record.seq < crowned]
     if not earlier:
-        wanted = f"version '{to}'" if to else "an earlier champion"
+        wanted = f"version '{to}'" if to else "earlier champion"
         raise LedgerError(f"The ledger has no {wanted} to go back to. `attrition history` lists what it has.")
     target = earlier[-1]
     load_stored_model(platform, target.payload["files"])

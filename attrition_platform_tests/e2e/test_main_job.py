@@ -190,6 +190,11 @@ def test_rollback_goes_back_checks_the_model_and_stays_back(copy: Place) -> None
     assert shown(copy, "champion")["version"] == first
     assert shown(copy, "champion")["reason"] == "works council asked"
 
+    further = copy.run("attrition", "rollback", "--reason", "once more")
+    assert further.returncode == 1, "a second rollback returned the version that was left"
+    assert "has no earlier champion" in further.stderr
+    assert shown(copy, "champion")["version"] == first
+
     again = copy.train(ATTRITION_ROWS="12000", ATTRITION_POLICY="unrestricted")
     assert again.returncode == 0, again.stderr
     assert shown(copy, "champion")["version"] == first

@@ -91,6 +91,7 @@ def leaderboard(platform: dg.ResourceParam[Platform], **families: StepResult) ->
         winner_roc_auc=winner["roc_auc"],
         n_trials=len(result.facts["trials"]),
         top_five_csv=str(platform.file(result.files["leaderboard.csv"])),
+        plot=picture(platform.file(result.files["leaderboard.png"]).read_bytes(), "leaderboard"),
         top_five=table(candidates.all_trials(result)[: candidates.LEADERS], TRIAL_COLUMNS),
     )
 
