@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from attrition_platform.contracts.model import Column, Contract, Kind, MissingRule, Normalise
 from attrition_platform.contracts.toml_file import dump_contract, explain
+from attrition_platform.contracts.rows import LARGEST_NUMBER
 from attrition_platform.errors import ContractFileError
 
 MAX_CATEGORIES = 40
@@ -288,6 +289,7 @@ def _feature(column: _Seen, kind: Kind, why: str, values: tuple[str, ...] = ()) 
 def _numeric(column: _Seen, kind: Kind, why: str) -> Column:
     plain = _feature(column, kind, why)
     numbers = column.present.cast(pl.Float64)
+    numbers = numbers.filter(numbers.abs() <= LARGEST_NUMBER)  # larger ones will be quarantined
     low, high = float(numbers.min() or 0), float(numbers.max() or 0)  # type: ignore[arg-type]
     slack = high - low or 1.0
     floor = 0.0 if low >= 0 else math.floor(low - slack)

@@ -199,6 +199,35 @@ def test_the_database_itself_refuses_to_change_a_record(ledger: Ledger, statemen
     assert ledger.verify().intact
 
 
+@pytest.mark.parametrize("seq", ["seq", "9"])
+def test_sqlite_refuses_to_put_a_record_in_the_place_of_another(tmp_path: Path, seq: str) -> None:
+    """REPLACE removes the old row without firing a DELETE trigger."""
+    ledger = SqlLedger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    ledger.append("promotion", "v1", {}, at=T1)
+    forged = (
+        "INSERT OR REPLACE INTO attrition_ledger "
+        f"SELECT {seq}, kind, at, 'forged', payload, previous_hash, hash FROM attrition_ledger"
+    )
+
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), ledger._engine.begin() as connection:
+        connection.exec_driver_sql(forged)
+
+    assert [record.version for record in ledger.records()] == ["v1"]
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle://ledger", "sqlite:////proc/none/ledger.sqlite"])
+def test_an_address_that_can_not_be_used_says_what_to_check(url: str) -> None:
+    with pytest.raises(LedgerError, match="ATTRITION_LEDGER_URL"):
+        SqlLedger(url)
+
+
+def test_the_message_does_not_show_a_password() -> None:
+    with pytest.raises(LedgerError) as caught:
+        SqlLedger("postgresql+psycopg2://nobody:hunter2@127.0.0.1:1/none")
+
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_database_that_can_not_be_opened_says_what_to_check(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="ATTRITION_LEDGER_URL"):
         SqlLedger("postgresql+psycopg2://nobody:secret@127.0.0.1:1/none")

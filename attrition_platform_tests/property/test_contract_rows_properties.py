@@ -19,7 +19,7 @@ cell = (
 rows = st.lists(st.fixed_dictionaries(dict.fromkeys(GOOD, cell)), min_size=1, max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows)
 def test_every_row_is_in_exactly_one_frame_and_valid_ones_keep_the_schema(table) -> None:  # type: ignore[no-untyped-def]
     raw = pl.DataFrame(table, schema=dict.fromkeys(GOOD, pl.String)).with_columns(

@@ -106,3 +106,9 @@ def test_the_rendered_draft_reads_back_as_the_same_contract() -> None:
 def test_an_extract_without_a_label_says_what_is_looked_for() -> None:
     with pytest.raises(ContractFileError, match="no column looks like the label"):
         draft_contract(make_frame().drop("Attrition"), "hr")
+
+
+def test_a_number_beyond_all_bounds_does_not_stop_the_draft() -> None:
+    column = draft(Bonus=["1.5", "1e308", "1e999", "4.5"] * 100).columns["bonus"]
+
+    assert (column.min, column.max) == (0, 8)

@@ -24,6 +24,7 @@ def test_the_shipped_policies_say_what_the_design_says() -> None:
     for policy in (responsible, unrestricted):
         assert (policy.tiers.high, policy.tiers.medium, policy.tiers.low) == (0.65, 0.45, 0.25)
         assert policy.gates.min_gain == 0.005
+        assert policy.gates.min_impact_ratio == 0.80
         assert policy.tuning.seconds == 60
 
 
@@ -39,6 +40,11 @@ def test_the_shipped_policies_say_what_the_design_says() -> None:
         ("capacity = 1.0", 'capacity = "all"', "threshold.capacity"),
         ("[tuning]", "[tunning]", "tunning"),
         ("[gates]", "[gates", "is no TOML"),
+        (
+            "exclude_protected = true\nexclude_proxies = false",
+            "exclude_protected = false\nexclude_proxies = true",
+            "exclude_proxies needs exclude_protected",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_key(old: str, new: str, problem: str) -> None:

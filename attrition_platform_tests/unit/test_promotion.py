@@ -93,6 +93,19 @@ def test_an_unknown_impact_ratio_blocks(unknown: float | None) -> None:
     assert "not known" in next(g.reason for g in decision.gates if g.name == "four-fifths:gender")
 
 
+@pytest.mark.parametrize(
+    ("change", "gate"),
+    [
+        ({"equalised_odds_gaps": {"gender": 0.05, "age": 0.05}}, "four-fifths:age"),
+        ({"impact_ratios": {"gender": 0.95, "age": 0.95}}, "equalised-odds:age"),
+        ({"impact_ratios": {}}, "four-fifths:gender"),
+        ({"equalised_odds_gaps": {}}, "equalised-odds:gender"),
+    ],
+)
+def test_a_column_that_only_half_of_the_audit_names_blocks(change: dict[str, Any], gate: str) -> None:
+    assert decide(make_evidence(**change), RESPONSIBLE).blockers == (gate,)
+
+
 def test_fairness_is_reported_and_does_not_block_where_the_policy_says_so() -> None:
     decision = decide(make_evidence(impact_ratios={"gender": 0.44}), UNRESTRICTED)
 
