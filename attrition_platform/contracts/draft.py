@@ -15,8 +15,8 @@ import polars as pl
 from pydantic import ValidationError
 
 from attrition_platform.contracts.model import Column, Contract, Kind, MissingRule, Normalise
-from attrition_platform.contracts.toml_file import dump_contract, explain
 from attrition_platform.contracts.rows import LARGEST_NUMBER
+from attrition_platform.contracts.toml_file import dump_contract, explain
 from attrition_platform.errors import ContractFileError
 
 MAX_CATEGORIES = 40
