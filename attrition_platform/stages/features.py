@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING
 
 from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version
+from attrition_platform.errors import StoreError
 from attrition_platform.stages.ingest import hashes_of, read_columns
 from attrition_platform.stages.platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import polars as pl
 
@@ -32,8 +33,13 @@ def compute_features(platform: Platform, validated: StepResult, group: str) -> S
         from attrition_platform.features.groups import compute_group
 
         features = compute_group(read_columns(platform, validated, columns), contract, group)
-        features.write_parquet(out.file("features.parquet"))
-        out.facts.update(n_rows=features.height, features=features.columns[1:], reads=list(columns[1:]))
+        features.write_parquet(out.file("features.parquet"), compression="lz4")
+        out.facts.update(
+            n_rows=features.height,
+            features=features.columns[1:],
+            reads=list(columns[1:]),
+            employees=validated.facts["columns"]["pseudonym"],
+        )
 
     return platform.steps.run(
         f"features/{group}",
@@ -58,14 +64,24 @@ def join_features(platform: Platform, groups: Iterable[StepResult]) -> pl.DataFr
     -------
     DataFrame
         `pseudonym` and every feature of the given groups.
+
+    Raises
+    ------
+    StoreError
+        When the groups were computed from different employees.
     """
     import polars as pl
 
-    frames = [pl.read_parquet(platform.file(group.files["features.parquet"])) for group in groups]
+    first, *others = groups
+    if {group.facts["employees"] for group in others} - {first.facts["employees"]}:
+        raise StoreError("Feature groups hold different employees. Materialize all of 'features' again.")
+    joined = pl.read_parquet(_features_file(platform, first))
+    for group in others:
+        joined = joined.hstack(
+            pl.read_parquet(_features_file(platform, group), columns=group.facts["features"])
+        )
+    return joined
 
-    def beside(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
-        if not left["pseudonym"].equals(right["pseudonym"]):
-            raise ValueError("Feature groups hold different employees; materialize 'features' again.")
-        return left.hstack(right.drop("pseudonym"))
 
-    return reduce(beside, frames)
+def _features_file(platform: Platform, group: StepResult) -> Path:
+    return platform.file(group.files["features.parquet"])

@@ -75,8 +75,6 @@ def split(
     }
 
     def compute(out: StepOutput) -> None:
-        import polars as pl
-
         from attrition_platform.modeling.splits import assign_sides, build_manifest
 
         frame = read_columns(platform, validated, keys)
@@ -92,7 +90,6 @@ def split(
             rows = whole.filter(sides == side)
             rows.write_parquet(out.file(f"{side}.parquet"))
         out.facts.update(manifest.facts())
-        del pl
 
     result = platform.steps.run(
         "splits",
