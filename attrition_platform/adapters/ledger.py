@@ -45,6 +45,12 @@ _SQLITE_GUARDS = [
     f"CREATE TRIGGER IF NOT EXISTS attrition_ledger_no_{verb} BEFORE {verb} ON attrition_ledger "
     "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
     for verb in ("UPDATE", "DELETE")
+] + [
+    # REPLACE removes the old row without firing a DELETE trigger, so the insert itself is refused.
+    "CREATE TRIGGER IF NOT EXISTS attrition_ledger_no_REPLACE BEFORE INSERT ON attrition_ledger "
+    "WHEN EXISTS (SELECT 1 FROM attrition_ledger WHERE seq = NEW.seq OR hash = NEW.hash "
+    "OR previous_hash = NEW.previous_hash) "
+    "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
 ]
 _POSTGRES_GUARDS = [
     "CREATE OR REPLACE FUNCTION attrition_ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS "
@@ -70,15 +76,15 @@ class SqlLedger:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
         try:
+            self._engine = _engine(url)
             with _initialising(self._engine):
                 _metadata.create_all(self._engine)
                 self._guard()
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
             raise LedgerError(
-                f"The ledger at '{self._engine.url.render_as_string(hide_password=True)}' can't be opened "
-                f"({type(error).__name__}). Check ATTRITION_LEDGER_URL and that the database runs."
+                f"The ledger at '{_without_password(url)}' can't be opened ({type(error).__name__}). "
+                "Check ATTRITION_LEDGER_URL and that the database runs."
             ) from error
 
     def append(
@@ -193,6 +199,13 @@ class SqlLedger:
             )
         )
         return record
+
+
+def _without_password(url: str) -> str:
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return "an address that is no SQLAlchemy URL"
 
 
 def _engine(url: str) -> sa.Engine:

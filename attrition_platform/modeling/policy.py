@@ -168,6 +168,12 @@ class Policy(_Strict):
     tuning: TuningBudget = TuningBudget()
     splits: SmallDataRule = SmallDataRule()
 
+    @model_validator(mode="after")
+    def _excludes_in_order(self) -> Policy:
+        if self.exclude_proxies and not self.exclude_protected:
+            raise ValueError("exclude_proxies needs exclude_protected: a proxy stands in for one of them")
+        return self
+
 
 def load_policy(name_or_file: str) -> Policy:
     """Read a shipped policy by its name, or a policy file.

@@ -277,25 +277,27 @@ def _fairness_gates(evidence: Evidence, limits: GateLimits) -> tuple[Gate, ...]:
     if not evidence.impact_ratios and not evidence.equalised_odds_gaps:
         reason = "the contract declares no protected column, so there is nothing to compare"
         return (Gate("four-fifths", None, limits.min_impact_ratio, True, enforced, reason),)
+    # A column that only one of the two names was not audited whole: its other number is not known.
+    names = sorted({*evidence.impact_ratios, *evidence.equalised_odds_gaps})
     ratios = tuple(
         _at_least(
             f"four-fifths:{name}",
-            ratio,
+            evidence.impact_ratios.get(name),
             limits.min_impact_ratio,
             f"the least impact ratio by {name}",
             enforced=enforced,
         )
-        for name, ratio in evidence.impact_ratios.items()
+        for name in names
     )
     gaps = tuple(
         _at_most(
             f"equalised-odds:{name}",
-            gap,
+            evidence.equalised_odds_gaps.get(name),
             limits.max_equalised_odds_gap,
             f"the largest gap in TPR or FPR by {name}",
             enforced=enforced,
         )
-        for name, gap in evidence.equalised_odds_gaps.items()
+        for name in names
     )
     return ratios + gaps
 
