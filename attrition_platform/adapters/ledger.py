@@ -123,6 +123,7 @@ class SqlLedger:
     def claim_test_read(self, decision_id: str, run_id: str, *, at: str, takeover: bool) -> LedgerRecord:
         """Record the one read of the test side; see `ports.Ledger`."""
         query = sa.select(_records).where(_records.c.kind == "test-read", _records.c.version == decision_id)
+        query = query.order_by(_records.c.seq.desc()).limit(1)
         with self._writing() as connection:
             earlier = connection.execute(query).first()
             if earlier is not None and not takeover:

@@ -25,21 +25,30 @@ def contract() -> None:
 
 @contract.command()
 @click.argument("file", type=_existing)
+@click.option("--label", help="Header of the column that says who left; found by its name otherwise.")
+@click.option("--id", "identifier", help="Header of the employee id; found by its name otherwise.")
 @click.option("--name", help="Name of the contract; by default the file's name.")
 @click.option("--encoding", help="Encoding of a text file that is not UTF-8, such as cp1252.")
 @click.option("--delimiter", help="Delimiter, where the header does not show it.")
-def draft(file: Path, name: str | None, encoding: str | None, delimiter: str | None) -> None:
+def draft(
+    file: Path,
+    label: str | None,
+    identifier: str | None,
+    name: str | None,
+    encoding: str | None,
+    delimiter: str | None,
+) -> None:
     """Infer a first contract from FILE and print it as TOML.
 
     Every guess is marked. Redirect the output into a file, read it, then `attrition contract check`.
     """
     from attrition_platform.adapters.extract_files import read_raw_text
     from attrition_platform.contracts.draft import draft_contract, render_draft
-    from attrition_platform.contracts.model import Source
 
     frame = read_raw_text(file, MAX_DRAFT_ROWS, encoding=encoding, delimiter=delimiter)
-    drafted = draft_contract(frame, name or file.name.split(".")[0])
-    drafted = drafted.model_copy(update={"source": Source(encoding=encoding, delimiter=delimiter)})
+    drafted = draft_contract(frame, name or file.name.split(".")[0], label=label, identifier=identifier)
+    written = {"encoding": encoding, "delimiter": delimiter}
+    drafted = drafted.model_copy(update={"source": drafted.source.model_copy(update=written)})
     click.echo(render_draft(drafted))
     kinds: dict[str, list[str]] = {}
     for column in drafted.columns.values():

@@ -6,6 +6,7 @@ person all the same: each column says why it was read the way it was.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import unicodedata
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import polars as pl
 from pydantic import ValidationError
 
+from attrition_platform.contracts.draft_numbers import NUMBER, find_number_format, numbers_with_a_sign
 from attrition_platform.contracts.model import Column, Contract, Kind, MissingRule, Normalise
 from attrition_platform.contracts.rows import LARGEST_NUMBER
 from attrition_platform.contracts.toml_file import dump_contract, explain
@@ -26,15 +28,27 @@ LEAK_PURITY = 0.995
 LEAK_MIN_ROWS = 30
 MISSING_WORDS = (*Normalise().missing, "nan", "NaN")
 
-_LABEL_WORDS = ("attrition", "churn", "left", "leaver", "resigned", "quit", "terminated", "turnover", "exit")
-_POSITIVE_WORDS = ("left", "yes", "y", "true", "1", "leaver", "resigned", "quit", "terminated", "churned")
+MIN_ROWS_TO_KNOW_AN_ID = 50
+MAX_PROTECTED_CODES = 10
+
+_LABEL_WORDS = (
+    "attrition", "attrited", "churn", "churned", "left", "leaver", "resigned", "quit", "terminated", "termd",
+    "turnover", "exit", "exited", "leave_or_not",
+)  # fmt: skip
+_WEAK_LABEL_WORDS = ("target", "label", "outcome")
+_POSITIVE_WORDS = (
+    "left", "yes", "y", "true", "1", "leaver", "resigned", "quit", "terminated", "churned", "inactive",
+    "exited", "former", "gone",
+)  # fmt: skip
 _ID_WORDS = ("id", "number", "no", "nr", "code", "key", "pseudonym")
 _ID_SUBJECTS = ("employee", "emp", "person", "staff", "worker", "personnel", "user", "member")
 _LEAK_WORDS = ("termination", "leaving", "exit", "resignation", "separation", "quit", "severance")
 _PROTECTED_WORDS = (
     "age", "birth", "gender", "sex", "marital", "married", "ethnic", "ethnicity", "race", "religion", "faith",
-    "disability", "disabled", "nationality", "citizenship", "pregnant", "pregnancy", "orientation", "veteran",
+    "disability", "disabled", "nationality", "citizenship", "citizen", "pregnant", "pregnancy", "maternity",
+    "orientation", "veteran", "dob", "birthday", "birthdate", "hispanic", "latino",
 )  # fmt: skip
+_AGE_WORDS = ("age", "birth", "dob", "birthday", "birthdate")
 _YES_NO = ({"yes", "no"}, {"y", "n"}, {"true", "false"}, {"1", "0"}, {"t", "f"})
 _SIDES = {"train", "training", "test", "testing", "val", "valid", "validation", "holdout"}
 _YES = ("yes", "y", "true", "1", "t")
@@ -54,8 +68,9 @@ _ORDERS = (
     ("entry", "junior", "mid", "senior", "lead"),
     ("never", "rarely", "sometimes", "often", "always"),
 )
+_NAMED_PROTECTED = "; its name says that it is protected"
+_WHY_ID = "nearly every row has its own value, and the name fits"
 _WHOLE = re.compile(r"-?\d+", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,8 +94,14 @@ class _Seen:
     def missing(self) -> MissingRule:
         return "allow" if self.n_missing else "refuse"
 
+    @property
+    def protected(self) -> bool:
+        return bool(set(self.words) & set(_PROTECTED_WORDS))
 
-def draft_contract(frame: pl.DataFrame, name: str) -> Contract:
+
+def draft_contract(
+    frame: pl.DataFrame, name: str, *, label: str | None = None, identifier: str | None = None
+) -> Contract:
     """Guess a contract.
 
     Parameters
@@ -89,6 +110,9 @@ def draft_contract(frame: pl.DataFrame, name: str) -> Contract:
         Text by the header's names, as received.
     name : str
         Name of the contract; brought to the accepted form.
+    label, identifier : str, optional
+        Headers of the label and the employee id, where they are known; None to find them by their
+        English names and their values.
 
     Returns
     -------
@@ -98,7 +122,7 @@ def draft_contract(frame: pl.DataFrame, name: str) -> Contract:
     Raises
     ------
     ContractFileError
-        When no column can be the label, or none can be a feature.
+        When no column can be the label, a named column is not there, or none can be a feature.
 
     Examples
     --------
@@ -107,37 +131,39 @@ def draft_contract(frame: pl.DataFrame, name: str) -> Contract:
     >>> {name: column.kind for name, column in draft_contract(frame, "HR 2026").columns.items()}
     {'emp_id': 'id', 'pay': 'count', 'left': 'label'}
     """
+    source, plain = find_number_format({header: _text(frame[header]) for header in frame.columns})
+    # A cell that means "no value" stays as it is written: the contract must know the word.
+    frame = frame.with_columns(pl.coalesce(values, header).alias(header) for header, values in plain.items())
     seen = _look(frame)
-    label = _find_label(seen)
-    if label is None:
-        raise ContractFileError(
-            name,
-            (
-                "no column looks like the label: one with two values and a name like 'Attrition' or 'Left'. "
-                "Add one, or write the contract by hand from the shipped reference.toml",
-            ),
-        )
-    positive, why = _positive(label)
-    left = _text(frame[label.header]) == positive
-    identifier = _find_id(seen, label, frame.height)
+    outcome, others = _choose_label(seen, label, name)
+    positive, why = _positive(outcome)
+    why = f"you named it; {why}" if label else f"its name fits a label; {why}"
+    if others:
+        why += f"; these fit too: {', '.join(others)}"
+    left = _text(frame[outcome.header]) == positive
+    person = _named(seen, identifier, name) if identifier else _find_id(seen, outcome, frame.height)
+    if person is outcome:
+        raise ContractFileError(name, (f"'{outcome.header}' can't be label and id",))
     columns: dict[str, Column] = {}
     for column in seen:
-        if column is label:
+        if column is outcome:
             values = tuple(sorted(column.distinct, key=lambda value: value == positive))
             columns[column.name] = Column(
                 source=column.header, kind="label", values=values, positive=positive, guess=why
             )
-        elif column is identifier:
+        elif column is person:
             columns[column.name] = Column(
-                source=column.header, kind="id", guess="nearly every row has its own value, and the name fits"
+                source=column.header, kind="id", guess="you named it" if identifier else _WHY_ID
             )
         else:
-            columns[column.name] = _guess(column, frame, left)
+            repeats = _repeats_id(column, person)
+            columns[column.name] = _ignored(column, repeats) if repeats else _guess(column, frame, left)
     try:
         return Contract(
             name=_canonical(name, set()),
             description=f"Drafted from an extract of {frame.height:,} rows; read every guess.",
             columns=columns,
+            source=source,
             normalise=_normalise(seen),
         )
     except ValidationError as error:
@@ -155,6 +181,15 @@ def render_draft(contract: Contract) -> str:
             "# No employee id was found: rows are identified by their content. Equal rows then count as one",
             "# person, a changed row as a new one, and a person may stand on several sides of the split.",
         ]
+    if not contract.protected:
+        lines += [
+            "# No protected column was found by an English name. Set protected = true where one says how",
+            "# old people are, of what gender, and the like: otherwise it reaches the model and no audit.",
+        ]
+    if (contract.source.decimal, contract.source.thousands) != (".", ""):
+        lines.append(
+            "# Some columns are numbers only with the separators of [source]: a guess for the whole file."
+        )
     return "\n".join((*lines, "", dump_contract(contract)))
 
 
@@ -202,12 +237,43 @@ def _canonical(header: str, taken: set[str]) -> str:
     return candidate
 
 
-def _find_label(seen: list[_Seen]) -> _Seen | None:
+def _named(seen: list[_Seen], header: str, file: str) -> _Seen:
+    for column in seen:
+        if column.header == header:
+            return column
+    close = difflib.get_close_matches(header, [column.header for column in seen], n=1)
+    hint = f"; did you mean '{close[0]}'" if close else ""
+    raise ContractFileError(file, (f"the extract has no column '{header}'{hint}",))
+
+
+def _choose_label(seen: list[_Seen], header: str | None, file: str) -> tuple[_Seen, list[str]]:
+    """The label, and headers of other columns that could be it."""
+    if header is not None:
+        column = _named(seen, header, file)
+        if len(column.distinct) != 2:
+            problem = f"'{header}' has {len(column.distinct):,} values; a label has two"
+            raise ContractFileError(file, (problem,))
+        return column, []
+    found = _find_labels(seen)
+    if not found:
+        raise ContractFileError(
+            file,
+            (
+                "no column looks like the label: one with two values and a name like 'Attrition' or 'Left'. "
+                "Say which one it is with --label, or add one",
+            ),
+        )
+    return found[0], [column.header for column in found[1:]]
+
+
+def _find_labels(seen: list[_Seen]) -> list[_Seen]:
+    """Columns that could be the label, the likeliest first."""
     binary = [column for column in seen if len(column.distinct) == 2]
+    exact = [column for column in binary if "_".join(column.words) in _LABEL_WORDS]
     named = [column for column in binary if set(column.words) & set(_LABEL_WORDS)]
-    exact = [column for column in named if "_".join(column.words) in _LABEL_WORDS]
     status = [column for column in binary if "status" in column.words and _has_leaver_word(column)]
-    return next(iter([*exact, *named, *status]), None)
+    weak = [column for column in binary if "_".join(column.words) in _WEAK_LABEL_WORDS]
+    return list({column.header: column for column in (*exact, *named, *status, *weak)}.values())
 
 
 def _has_leaver_word(column: _Seen) -> bool:
@@ -217,10 +283,10 @@ def _has_leaver_word(column: _Seen) -> bool:
 def _positive(label: _Seen) -> tuple[str, str]:
     words = [value for value in label.distinct if value.casefold() in _POSITIVE_WORDS]
     if len(words) == 1:
-        return words[0], "the name and the word for the positive value fit a label"
+        return words[0], "one value is a word for having left"
     counts = label.present.value_counts().sort("count")
     rarer = str(counts[0, label.present.name])
-    return rarer, "the name fits a label; the rarer value is taken as 'left'"
+    return rarer, "the rarer value is taken as 'left'"
 
 
 def _find_id(seen: list[_Seen], label: _Seen, n_rows: int) -> _Seen | None:
@@ -236,6 +302,26 @@ def _find_id(seen: list[_Seen], label: _Seen, n_rows: int) -> _Seen | None:
     return next(iter([*about_people, *joined, *candidates]), None)
 
 
+def _repeats_id(column: _Seen, person: _Seen | None) -> str:
+    """Say why a column tells nothing but who or which row it is; empty when it tells more."""
+    n_rows = column.present.len()
+    if column.n_missing or n_rows < MIN_ROWS_TO_KNOW_AN_ID or len(column.distinct) < NEARLY_UNIQUE * n_rows:
+        return ""
+    if person is not None and person.n_missing == 0:
+        digits = _digits(column.present)
+        if (digits != "").all() and (digits == _digits(person.present)).all():
+            return f"it repeats '{person.header}'"
+    if _numeric_kind(column)[0] == "count":
+        numbers = column.present.cast(pl.Int64)
+        if int(numbers.max()) - int(numbers.min()) < 1.5 * n_rows:  # type: ignore[arg-type]
+            return "it only numbers the rows or people; if it is the employee's id, name it with --id"
+    return ""
+
+
+def _digits(values: pl.Series) -> pl.Series:
+    return values.str.replace_all("[^0-9]", "").str.strip_chars_start("0")
+
+
 def _guess(column: _Seen, frame: pl.DataFrame, left: pl.Series) -> Column:
     """Decide what a column is that is neither label nor id."""
     n_present, n_distinct = column.present.len(), len(column.distinct)
@@ -247,18 +333,38 @@ def _guess(column: _Seen, frame: pl.DataFrame, left: pl.Series) -> Column:
     if leak:
         return _ignored(column, leak)
     if all(_is_date(value) for value in column.distinct):
+        if column.protected:
+            return _ignored(column, "a date that is protected; an age with bands could be audited")
         return _feature(column, "date", "all values are ISO dates")
+    if column.protected and len(column.distinct) <= MAX_PROTECTED_CODES and not _is_age(column):
+        return _category(column)
     kind, why = _numeric_kind(column)
-    if kind is not None:
+    if kind is not None and not _is_yes_no(column):
         if kind == "count" and n_distinct >= NEARLY_UNIQUE * n_present and _names_people(column):
             return _ignored(column, "nearly every row has its own value: it may identify people")
         return _numeric(column, kind, why)
-    folded = {value.casefold() for value in column.distinct}
-    if folded in _YES_NO:
+    if n_distinct > MAX_CATEGORIES or n_distinct >= NEARLY_UNIQUE * n_present:
+        if numbers_with_a_sign(column.distinct):
+            return _ignored(
+                column, "numbers with a sign or unit in the cell; export plain numbers to use them"
+            )
+        return _ignored(column, f"{n_distinct:,} different texts: free text or an identifier")
+    return _category(column)
+
+
+def _is_age(column: _Seen) -> bool:
+    return bool(set(column.words) & set(_AGE_WORDS)) and _numeric_kind(column)[0] is not None
+
+
+def _is_yes_no(column: _Seen) -> bool:
+    return {value.casefold() for value in column.distinct} in _YES_NO
+
+
+def _category(column: _Seen) -> Column:
+    n_distinct = len(column.distinct)
+    if _is_yes_no(column):
         values = tuple(sorted(column.distinct, key=lambda value: value.casefold() in _YES))
         return _feature(column, "binary", "two values that mean no and yes", values=values)
-    if n_distinct > MAX_CATEGORIES or n_distinct >= NEARLY_UNIQUE * n_present:
-        return _ignored(column, f"{n_distinct:,} different texts: free text or an identifier")
     order = _order(column.distinct)
     if order is not None:
         return _feature(column, "ordinal", "the values have a customary order", values=order)
@@ -270,11 +376,12 @@ def _guess(column: _Seen, frame: pl.DataFrame, left: pl.Series) -> Column:
 
 
 def _ignored(column: _Seen, why: str) -> Column:
+    why += _NAMED_PROTECTED if column.protected else ""
     return Column(source=column.header, kind="ignore", guess=why)
 
 
 def _feature(column: _Seen, kind: Kind, why: str, values: tuple[str, ...] = ()) -> Column:
-    protected = bool(set(column.words) & set(_PROTECTED_WORDS))
+    protected = column.protected
     return Column(
         source=column.header,
         kind=kind,
@@ -282,7 +389,7 @@ def _feature(column: _Seen, kind: Kind, why: str, values: tuple[str, ...] = ()) 
         missing=column.missing,
         group="demographics" if protected else _group(column.words),
         protected=protected,
-        guess=why + ("; its name says that it is protected" if protected else ""),
+        guess=why + (_NAMED_PROTECTED if protected else ""),
     )
 
 
@@ -304,7 +411,7 @@ def _numeric(column: _Seen, kind: Kind, why: str) -> Column:
 def _numeric_kind(column: _Seen) -> tuple[Kind | None, str]:
     if all(_WHOLE.fullmatch(value) and len(value) <= MAX_COUNT_DIGITS for value in column.distinct):
         return "count", "all values are whole numbers"
-    if all(_NUMBER.fullmatch(value) for value in column.distinct):
+    if all(NUMBER.fullmatch(value) for value in column.distinct):
         return "continuous", "all values are numbers"
     return None, ""
 

@@ -130,19 +130,25 @@ def match_category(text: str, column: Column, rules: Normalise) -> str | None:
     >>> match_category("TRUE", Column(source="Remote", kind="binary", values=("No", "Yes")), Normalise())
     'Yes'
     """
+    return _matcher(column, rules)(text)
 
-    def folded(value: str) -> str:
-        value = value.translate(_APOSTROPHES) if rules.apostrophes else value
-        return value.casefold() if rules.case else value
 
+def _matcher(column: Column, rules: Normalise) -> Callable[[str], str | None]:
+    """Prepare the spellings once: a hostile column may hold another text in every row."""
+
+    def folded(text: str) -> str:
+        text = text.translate(_APOSTROPHES) if rules.apostrophes else text
+        return text.casefold() if rules.case else text
+
+    spellings: dict[str, str] = {}
     for value in column.values:
-        if folded(value) == folded(text):
-            return value
+        spellings.setdefault(folded(value), value)
+    words: dict[str, str] = {}
     if column.kind == "binary":
-        for words, value in ((rules.no, column.values[0]), (rules.yes, column.values[1])):
-            if text.casefold() in words:
-                return value
-    return None
+        for meaning, value in ((rules.no, column.values[0]), (rules.yes, column.values[1])):
+            for word in meaning:
+                words.setdefault(word.casefold(), value)
+    return lambda text: spellings.get(folded(text)) or words.get(text.casefold())
 
 
 def _text(raw: pl.DataFrame, name: str) -> pl.Series:
@@ -163,7 +169,7 @@ def _check_column(text: pl.Series, column: Column, contract: Contract) -> _Check
     missing = text.is_null() | (text == "") | text.is_in(words)
     text = pl.select(pl.when(~missing).then(text)).to_series()
     if column.kind in NUMERIC_KINDS:
-        text = _plain_number(text, contract.source)
+        text = plain_number(text, contract.source)
     parse = _parse_category if column.kind in (*CATEGORICAL_KINDS, "label") else _PARSERS[column.kind]
     values, explain = parse(text, column)
     codes = _explain_failures(text, values, explain)
@@ -211,11 +217,16 @@ _PARSERS: dict[str, Callable[[pl.Series, Column], _Parsed]] = {
 }
 
 
-def _plain_number(text: pl.Series, source: Source) -> pl.Series:
-    """Bring declared separators to the plain form; a group that is not three digits stays and fails."""
+def plain_number(text: pl.Series, source: Source) -> pl.Series:
+    """Bring declared separators to the plain form; what is no group of three digits stays and fails.
+
+    >>> written = pl.Series(["1.234,5", "12.34", "0.123"])
+    >>> plain_number(written, Source(decimal=",", thousands=".")).to_list()
+    ['1234.5', '12?34', '0?123']
+    """
     if source.thousands:
         separator, point = re.escape(source.thousands), re.escape(source.decimal)
-        groups = rf"^[+-]?[0-9]{{1,3}}({separator}[0-9]{{3}})+({point}[0-9]*)?$"
+        groups = rf"^[+-]?[1-9][0-9]{{0,2}}({separator}[0-9]{{3}})+({point}[0-9]*)?$"
         plain = text.str.replace_all(source.thousands, "", literal=True)
         text = pl.select(pl.when(text.str.contains(groups)).then(plain).otherwise(text)).to_series()
     if source.decimal == ",":
@@ -245,7 +256,7 @@ def _unify(
     failed = codes.is_not_null()
     if not failed.any():
         return values, codes, 0
-    matched = _map_distinct(text, failed, lambda value: match_category(value, column, rules))
+    matched = _map_distinct(text, failed, _matcher(column, rules))
     matched = matched.cast(values.dtype)
     unified = matched.is_not_null()
     values = pl.select(pl.when(unified).then(matched).otherwise(values)).to_series()

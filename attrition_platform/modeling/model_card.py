@@ -103,6 +103,8 @@ def _details(
     serving = "none: no challenger has passed every gate yet"
     if champion is not None:
         serving = f"{champion.version} since {champion.at} (ledger record {champion.seq})"
+        if champion.version != facts["version"]:
+            serving += "; the numbers below are the challenger's, not the champion's"
     settings = ", ".join(f"{name} = {value}" for name, value in sorted(facts["params"].items())) or "none"
     return f"""# Model card: attrition, contract '{contract.name}'
 
@@ -242,7 +244,7 @@ def _caveats(contract: Contract, sources: Mapping[str, Materialization]) -> str:
         "- Nothing here is causal: changing what drives a score need not change who leaves.",
         f"- One prediction took {latency['single_p50_ms']:.2f} ms at the median and "
         f"{latency['single_p95_ms']:.2f} ms at the 95th percentile where it was trained; training took "
-        f"{measured['training_cpu_seconds']:.1f} CPU seconds.",
+        f"{measured['training_cpu_seconds']:.1f} CPU seconds; {_source('challenger', sources)}.",
     ]
     if contract.id is None:
         lines.append("- The extract has no employee id: rows are told apart by their content only.")

@@ -60,8 +60,11 @@ class MemoryLedger:
     def claim_test_read(self, decision_id: str, run_id: str, *, at: str, takeover: bool) -> LedgerRecord:
         earlier = [r for r in self._records if r.kind == "test-read" and r.version == decision_id]
         if earlier and not takeover:
-            raise TestSideReadTwiceError(f"The test side was read for decision {decision_id[:12]} already.")
-        payload = {"run_id": run_id, "takes_over": earlier[0].seq if earlier else None}
+            reader = earlier[-1].payload["run_id"]
+            raise TestSideReadTwiceError(
+                f"The test side was read for decision {decision_id[:12]} already, by run {reader}."
+            )
+        payload = {"run_id": run_id, "takes_over": earlier[-1].seq if earlier else None}
         return self.append("test-read", decision_id, payload, at=at)
 
     def verify(self) -> LedgerReport:

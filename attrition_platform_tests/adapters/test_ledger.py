@@ -150,6 +150,26 @@ def test_the_test_side_is_read_once_per_decision(ledger: Ledger) -> None:
     assert taken.payload == {"run_id": "run-3", "takes_over": 1}
 
 
+def test_a_second_takeover_follows_the_reader_before_it(ledger: Ledger) -> None:
+    ledger.claim_test_read("d1", "run-1", at=T1, takeover=True)
+    ledger.claim_test_read("d1", "run-2", at=T2, takeover=True)
+
+    last = ledger.claim_test_read("d1", "run-3", at=T3, takeover=True)
+
+    assert [record.payload["takes_over"] for record in ledger.records()] == [None, 1, 2]
+    assert ledger.last("test-read") == last
+
+
+def test_a_refusal_names_the_last_reader_and_records_nothing(ledger: Ledger) -> None:
+    ledger.claim_test_read("d1", "run-1", at=T1, takeover=False)
+    ledger.claim_test_read("d1", "run-2", at=T2, takeover=True)
+
+    with pytest.raises(TestSideReadTwiceError, match="run-2"):
+        ledger.claim_test_read("d1", "run-3", at=T3, takeover=False)
+
+    assert len(ledger.records()) == 2
+
+
 def test_the_chain_verifies_and_every_record_hangs_on_the_one_before(ledger: Ledger) -> None:
     for number in range(5):
         ledger.append("promotion", f"v{number}", {"n": number, "text": "Zoë’s"}, at=T1)

@@ -52,6 +52,20 @@ def test_a_draft_of_another_encoding_can_be_used_as_it_is(tmp_path: Path) -> Non
     assert call("check", path, extract).exit_code == 0
 
 
+def test_a_draft_with_a_named_label_and_id_and_grouped_numbers_can_be_used_as_it_is(tmp_path: Path) -> None:
+    extract = tmp_path / "x.csv"
+    cells = [line.split(",") for line in LINES]
+    rows = [f"{n};{int(pay) / 100:.2f};{left}".replace(".", ",") for n, pay, left in cells]
+    extract.write_text("\n".join(["Personal;Gehalt;Austritt", *rows]) + "\n")
+    path = tmp_path / "x.toml"
+    done = call("draft", extract, "--label", "Austritt", "--id", "Personal")
+    path.write_text(done.stdout)
+
+    assert "label: Austritt\n  id: Personal" in done.stderr
+    assert 'decimal = ","' in done.stdout
+    assert call("check", path, extract).exit_code == 0
+
+
 def test_an_extract_is_accepted_under_its_own_draft_and_left_alone(extract: Path, drafted: Path) -> None:
     before = extract.read_bytes()
 

@@ -133,6 +133,14 @@ def test_the_digest_follows_the_meaning_and_not_the_spelling_of_the_file() -> No
     assert contract_digest(plain) != contract_digest(tighter)
 
 
+def test_the_digest_follows_the_order_of_the_columns() -> None:
+    """It is the order of the validated rows and of the features: a step may not be reused across it."""
+    plain = parse_contract(GOOD, "a.toml")
+    turned = plain.model_copy(update={"columns": dict(reversed(plain.columns.items()))})
+
+    assert contract_digest(turned) != contract_digest(plain)
+
+
 def test_a_table_that_nobody_reads_is_named_even_if_the_rest_is_good() -> None:
     with pytest.raises(ContractFileError, match="normalize: no such table; did you mean 'normalise'"):
         parse_contract(GOOD + "[normalize]\ntrim = false\n", "staff.toml")

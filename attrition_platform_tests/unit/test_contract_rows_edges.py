@@ -52,7 +52,7 @@ def test_what_only_resembles_a_number_is_called_no_number(cell: str, kind: str) 
     assert check_cell(cell, {"kind": kind}).n_rule_failures == {"cell:not-a-number": 1}
 
 
-@pytest.mark.parametrize("cell", ["12.34", "1.23,5", "1.234.56", "1.234,5.6", "1.234x"])
+@pytest.mark.parametrize("cell", ["12.34", "1.23,5", "1.234.56", "1.234,5.6", "1.234x", "0.123"])
 def test_a_point_that_groups_nothing_is_refused_where_the_comma_is_the_decimal(cell: str) -> None:
     source = {"decimal": ",", "thousands": "."}
 
