@@ -18,9 +18,18 @@ AttritionError
 ├── TestSideReadTwiceError  a second read of the test side for the same decision
 ├── EvaluationMismatchError two evaluations come from different rows
 ├── LedgerError             the ledger refuses a record, or does not verify
-└── LateRunError            a newer run has taken over; this one must not commit
+├── LateRunError            a newer run has taken over; this one must not commit
+├── InvalidEmployeeError    an employee's data can't be scored: which field, which rule
+├── NoChampionError         no model can serve
+├── ReleaseError            a release can't be approved, ramped or aborted
+├── PredictionLogError      a prediction can't be put on record, so it is not answered
+└── ApiKeyError             an API key can't be made or revoked
 ```
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 
 class AttritionError(Exception):
@@ -159,3 +168,55 @@ class LedgerError(AttritionError):
 
 class LateRunError(AttritionError):
     """Another run moved the champion while this one was working; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """What is wrong with one field of an employee's data; never its value.
+
+    Attributes
+    ----------
+    field : str
+        Canonical name, or the name as it was sent where the contract does not know it.
+    code : str
+        Short and stable, such as ``missing``, ``unknown-field`` or ``unseen-category``.
+    rule : str
+        What is allowed, in words.
+    """
+
+    field: str
+    code: str
+    rule: str
+
+
+class InvalidEmployeeError(AttritionError):
+    """An employee's data can't be scored.
+
+    Attributes
+    ----------
+    problems : tuple of FieldProblem
+        All of them, in the contract's order.
+    """
+
+    def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
+        self.problems = problems
+        lines = "; ".join(f"{p.field}: {p.rule} ({p.code})" for p in problems)
+        super().__init__(f"This employee can't be scored: {lines}. Correct the data, then ask again.")
+
+
+class NoChampionError(AttritionError):
+    """No model can serve; the message says why and what to do."""
+
+
+class ReleaseError(AttritionError):
+    """A release can't be approved, ramped or aborted; the message says why."""
+
+
+class PredictionLogError(AttritionError):
+    """A prediction can't be put on record, so it is not answered."""
+
+
+class ApiKeyError(AttritionError):
+    """An API key can't be made or revoked; the message says why."""
+
+    exit_code = 2

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-RecordKind = Literal["promotion", "rollback", "decision", "test-read", "alias"]
+RecordKind = Literal[
+    "promotion", "rollback", "decision", "test-read", "alias", "proposal", "approval", "canary", "canary-end"
+]
 CROWNING: tuple[RecordKind, ...] = ("promotion", "rollback")
 FIRST_HASH = "0" * 64
 
@@ -22,7 +24,9 @@ class LedgerRecord:
     seq : int
         1, 2, 3, ... without a gap.
     kind : RecordKind
-        ``promotion`` and ``rollback`` move the pointer to `version`; the others do not.
+        ``promotion`` and ``rollback`` move the pointer to `version`; the others do not. ``proposal``:
+        a challenger that passed and waits for approval; ``approval``: one person's; ``canary``: a
+        challenger gets a share of the traffic (or scores along); ``canary-end``: it lost it again.
     at : str
         Time in UTC, ISO 8601.
     version : str
@@ -137,4 +141,103 @@ class Ledger(Protocol):
 
     def verify(self) -> LedgerReport:
         """Recompute the chain."""
+        ...
+
+    def head(self) -> int:
+        """Number of the newest record, 0 when there is none; cheap enough to ask twice a second."""
+        ...
+
+
+Variant = Literal["stable", "canary"]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRecord:
+    """One prediction as it is logged.
+
+    Attributes
+    ----------
+    id : str
+        32 hexadecimal digits that rise with time.
+    at : int
+        Microseconds since 1970-01-01 UTC when the answer was ready.
+    pseudonym : str
+        Of the employee, or of the inputs where no employee id was given.
+    client : str
+        Name of the API key, or ``local``.
+    variant : Variant
+        The arm that the employee belongs to.
+    version : str
+        Model version that made the score. It differs from the arm's where the arm's model failed.
+    inputs_hash : str
+        Keyed hash of the inputs that the model read.
+    inputs : str or None
+        These inputs as JSON, where the policy keeps them.
+    score, probability, threshold : float
+        Log-odds (or what the model sums up), probability, and where it becomes a flag.
+    flagged : bool
+    tier : str
+    other_version : str or None
+        The other arm's model, where it scored along.
+    other_score : float or None
+        Its score; None where it raised.
+    failed : bool
+        Whether the arm's model (or, in the shadow, the canary) raised, and stable answered.
+    latency_us : int
+        From the parsed body to the answer, without the wait for the log.
+    shadow_latency_us : int or None
+        What the canary took where it scored in the shadow.
+    """
+
+    id: str
+    at: int
+    pseudonym: str
+    client: str
+    variant: Variant
+    version: str
+    inputs_hash: str
+    inputs: str | None
+    score: float
+    probability: float
+    threshold: float
+    flagged: bool
+    tier: str
+    other_version: str | None
+    other_score: float | None
+    failed: bool
+    latency_us: int
+    shadow_latency_us: int | None
+
+
+class PredictionLog(Protocol):
+    """An append-only list of predictions, written durably before an answer leaves."""
+
+    def append(self, records: Sequence[PredictionRecord]) -> None:
+        """Write records in one durable transaction.
+
+        Raises
+        ------
+        PredictionLogError
+            When they can't be written; then none of them is.
+        """
+        ...
+
+    def get(self, prediction_id: str) -> PredictionRecord | None:
+        """Find one prediction by its id; None when there is none."""
+        ...
+
+    def since(
+        self, at: int, *, version: str | None = None, limit: int | None = None
+    ) -> list[PredictionRecord]:
+        """Predictions from a time on (microseconds), oldest first.
+
+        Parameters
+        ----------
+        version : str or None
+            Only those with this `version` or `other_version`.
+        """
+        ...
+
+    def count(self) -> int:
+        """How many predictions there are."""
         ...

@@ -9,6 +9,9 @@
 | `ATTRITION_KEY_FILE` | secret for pseudonyms and manifests | `~/.config/attrition_platform/key`, made once |
 | `ATTRITION_LEDGER_URL` | SQLAlchemy URL of the ledger | SQLite under the data folder |
 | `ATTRITION_MLFLOW_URI` | MLflow tracking and registry URI | SQLite under the data folder |
+| `ATTRITION_PREDICTIONS_URL` | SQLAlchemy URL of the prediction log | SQLite under the data folder |
+| `ATTRITION_RATE_LIMIT` | predictions per second that one client may ask for | `1000` |
+| `ATTRITION_WEBHOOK_URL` | where notifications are posted as JSON | none: a file under the data folder only |
 | `ATTRITION_ROWS` | size of the generated population where no extract is given | `20000` |
 | `ATTRITION_THREADS` | threads that one step may use | all cores |
 """
@@ -45,8 +48,12 @@ class Settings:
         Whether the policy may exclude protected columns from the candidates.
     key_file : Path
         Secret key; lies outside the store.
-    ledger_url, mlflow_uri : str or None
+    ledger_url, mlflow_uri, predictions_url : str or None
         None means SQLite under `data_dir`.
+    rate_limit : int
+        Predictions per second that one client of the service may ask for.
+    webhook_url : str or None
+        Where notifications are posted, beside the file under `data_dir`.
     generated_rows : int
         Size of the generated population.
     n_threads : int
@@ -60,6 +67,9 @@ class Settings:
     key_file: Path
     ledger_url: str | None
     mlflow_uri: str | None
+    predictions_url: str | None
+    rate_limit: int
+    webhook_url: str | None
     generated_rows: int
     n_threads: int
 
@@ -98,6 +108,9 @@ class Settings:
             key_file=Path(env.get("ATTRITION_KEY_FILE") or home / "attrition_platform" / "key").expanduser(),
             ledger_url=env.get("ATTRITION_LEDGER_URL") or None,
             mlflow_uri=env.get("ATTRITION_MLFLOW_URI") or None,
+            predictions_url=env.get("ATTRITION_PREDICTIONS_URL") or None,
+            rate_limit=_whole_number(env, "ATTRITION_RATE_LIMIT", 1_000, least=1),
+            webhook_url=env.get("ATTRITION_WEBHOOK_URL") or None,
             generated_rows=_whole_number(env, "ATTRITION_ROWS", 20_000, least=MIN_GENERATED_ROWS),
             n_threads=_whole_number(env, "ATTRITION_THREADS", os.cpu_count() or 1, least=1),
         )

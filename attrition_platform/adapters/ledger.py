@@ -139,6 +139,11 @@ class SqlLedger:
         """Recompute the chain."""
         return verify_chain(self.records())
 
+    def head(self) -> int:
+        """Number of the newest record; see `ports.Ledger`."""
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.max(_records.c.seq))).scalar() or 0
+
     def _guard(self) -> None:
         sqlite = self._engine.dialect.name == "sqlite"
         with self._engine.begin() as connection:

@@ -7,7 +7,7 @@ import json
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -147,8 +147,114 @@ class SmallDataRule(_Strict):
     cross_validate_below_rows: int = Field(default=5000, ge=0)
 
 
+class CanaryRule(_Strict):
+    """How a canary is watched; rates are per prediction.
+
+    Attributes
+    ----------
+    share : float
+        Share of the employees that the canary answers for.
+    alpha : float
+        Chance that a canary as good as stable is rolled back, over its whole life.
+    look_every, min_requests, max_requests : int
+        Canary predictions between two looks, before a ramp, and after which a canary that is still
+        undecided ramps (nothing was found against it).
+    block_size : int
+        A client's predictions that count as one vote, since one client's failures come together.
+    max_error_excess : float
+        Error rate over stable's that a canary may have.
+    max_latency_ratio, latency_floor_ms : float
+        How much slower than stable's p95 it may be; times under the floor count as equal.
+    max_disagreement : float
+        Share of employees whom canary and stable may flag differently.
+    latency_window_minutes, max_latency_variance_ms2 : float
+        Window of the latency's stability, and the cap of its variance there.
+    """
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.10
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
+    look_every: int = Field(default=20, ge=1)
+    min_requests: int = Field(default=500, ge=1)
+    max_requests: int = Field(default=2_000, ge=1)
+    block_size: int = Field(default=25, ge=1)
+    max_error_excess: Rate = 0.0
+    max_latency_ratio: Annotated[float, Field(ge=1.0)] = 1.1
+    latency_floor_ms: Positive = 1.0
+    max_disagreement: Rate = 0.15
+    latency_window_minutes: Positive = 15.0
+    max_latency_variance_ms2: Positive = 2_500.0
+
+    @model_validator(mode="after")
+    def _has_room(self) -> CanaryRule:
+        if self.min_requests > self.max_requests:
+            raise ValueError("min_requests must be at most max_requests")
+        return self
+
+
+class ReleaseRule(_Strict):
+    """How a challenger that passed every gate reaches traffic.
+
+    Attributes
+    ----------
+    mode : {"direct", "canary", "shadow"}
+        ``direct``: at once. ``canary``: first for a share of the employees, then for all, unless the
+        verdict rolls it back. ``shadow``: it scores along while stable answers.
+    approvals : int
+        How many different people must approve before anything reaches traffic.
+    """
+
+    mode: Literal["direct", "canary", "shadow"] = "direct"
+    approvals: int = Field(default=0, ge=0, le=5)
+    canary: CanaryRule = CanaryRule()
+
+
+class ServingRule(_Strict):
+    """What the service keeps and shows.
+
+    Attributes
+    ----------
+    log_inputs : bool
+        Whether the prediction log keeps the inputs, or only their hash.
+    n_reasons : int
+        Reasons in an answer.
+    min_team_size : int
+        Smaller groups are not shown in the team view.
+    """
+
+    log_inputs: bool = False
+    n_reasons: int = Field(default=3, ge=1, le=20)
+    min_team_size: int = Field(default=10, ge=2)
+
+
+class Advice(_Strict):
+    """What people are told beside a score, in their words.
+
+    Attributes
+    ----------
+    high, medium, low, very_low : str
+        Recommendation by risk tier.
+    who_decides, contest : str
+        Who decides about a person, and how that person can contest a score.
+    not_for : str
+        What a score may not be used for.
+    """
+
+    high: str = "Offer a conversation soon; ask what would make staying worthwhile."
+    medium: str = "Bring up development and workload in the next regular conversation."
+    low: str = "Nothing beyond the regular conversations."
+    very_low: str = "Nothing beyond the regular conversations."
+    who_decides: str = "Your manager and your HR partner decide together with you; the score decides nothing."
+    contest: str = (
+        "You can ask your HR partner to correct the data, to explain the score, and to set it aside."
+    )
+    not_for: str = (
+        "Not for dismissal, pay, promotion or any other decision about one person; "
+        "it is an estimate over many people and can be wrong about anyone."
+    )
+
+
 class Policy(_Strict):
-    """What may be promoted, and what it may read.
+    """What may be promoted, what it may read, how it is released and what people are told.
 
     Attributes
     ----------
@@ -167,6 +273,9 @@ class Policy(_Strict):
     fairness: FairnessRule = FairnessRule()
     tuning: TuningBudget = TuningBudget()
     splits: SmallDataRule = SmallDataRule()
+    release: ReleaseRule = ReleaseRule()
+    serving: ServingRule = ServingRule()
+    advice: Advice = Advice()
 
     @model_validator(mode="after")
     def _excludes_in_order(self) -> Policy:

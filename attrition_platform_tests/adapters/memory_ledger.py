@@ -69,3 +69,6 @@ class MemoryLedger:
 
     def verify(self) -> LedgerReport:
         return verify_chain(self._records)
+
+    def head(self) -> int:
+        return len(self._records)

@@ -150,6 +150,14 @@ def test_the_test_side_is_read_once_per_decision(ledger: Ledger) -> None:
     assert taken.payload == {"run_id": "run-3", "takes_over": 1}
 
 
+def test_the_head_is_the_number_of_the_newest_record(ledger: Ledger) -> None:
+    assert ledger.head() == 0
+
+    ledger.append("promotion", "v1", {}, at=T1)
+
+    assert ledger.head() == 1
+
+
 def test_a_second_takeover_follows_the_reader_before_it(ledger: Ledger) -> None:
     ledger.claim_test_read("d1", "run-1", at=T1, takeover=True)
     ledger.claim_test_read("d1", "run-2", at=T2, takeover=True)

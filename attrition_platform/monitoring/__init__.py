@@ -1,0 +1,1 @@
+"""Verdicts on what is running: the canary."""

@@ -1,0 +1,1 @@
+"""The HTTP service: routes translate, the router picks a model, the predictor predicts."""
