@@ -10,6 +10,8 @@ import numpy as np
 from attrition_platform.features.spec import FeatureSpec
 from attrition_platform.modeling.families import FAMILIES
 from attrition_platform.modeling.families.family import fit_quietly
+from attrition_platform.scoring.compiled import CompiledModel
+from attrition_platform.scoring.pipelines import compile_pipeline
 
 SPEC = FeatureSpec(
     names=("level", "promotions", "pay"),
@@ -36,3 +38,9 @@ def fit_family(family: str, n_jobs: int = 1, n_rows: int = 1_500) -> Any:
     X, left = make_employees(n_rows)
     pipeline = FAMILIES[family].build(SPEC, FAMILIES[family].first_params, 7, n_jobs)
     return fit_quietly(pipeline, X, left)
+
+
+@lru_cache(maxsize=16)
+def compile_family(family: str) -> CompiledModel:
+    """The compiled form of `fit_family`."""
+    return compile_pipeline(fit_family(family), SPEC, make_employees()[0])

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from attrition_platform.features.spec import FeatureSpec
+    from attrition_platform.scoring.compiled import CompiledModel
 
-FORMAT = 1
+FORMAT = 2
 MODEL_FILE = "model.skops"
+COMPILED_FILE = "compiled.json"
 ABOUT_FILE = "model.json"
 MANIFEST_FILE = "manifest.json"
-SIGNED_FILES = (ABOUT_FILE, MODEL_FILE)
+SIGNED_FILES = (ABOUT_FILE, COMPILED_FILE, MODEL_FILE)
 _MAX_MANIFEST_BYTES = 65_536
 # Keeps a signature of this purpose from serving for another thing signed with the same key.
 _PURPOSE = b"attrition-platform/model/1\n"
@@ -47,13 +49,13 @@ TRUSTED_TYPES: tuple[str, ...] = (
 
 
 @dataclass(frozen=True)
-class StoredModel:
-    """A model as it was stored.
+class StoredScorer:
+    """A model as those need it who only score: the compiled form, without scikit-learn.
 
     Attributes
     ----------
-    pipeline : Pipeline
-        Fitted.
+    compiled : CompiledModel
+        What the pipeline learned, as plain numbers.
     spec : FeatureSpec
         What the pipeline reads.
     threshold : float
@@ -62,21 +64,29 @@ class StoredModel:
         What `save_model` was told of the model, such as its version.
     """
 
-    pipeline: Pipeline
+    compiled: CompiledModel
     spec: FeatureSpec
     threshold: float
     about: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class StoredModel(StoredScorer):
+    """A model as it was stored, the fitted pipeline included."""
+
+    pipeline: Pipeline
+
+
 def save_model(
     folder: Path,
     pipeline: Pipeline,
+    compiled: CompiledModel,
     spec: FeatureSpec,
     threshold: float,
     about: Mapping[str, Any],
     key: bytes,
 ) -> None:
-    """Write a model's three files; the manifest last, so that a torn write can't be loaded.
+    """Write a model's four files; the manifest last, so that a torn write can't be loaded.
 
     Parameters
     ----------
@@ -84,6 +94,8 @@ def save_model(
         Made when missing.
     pipeline : Pipeline
         Fitted; it may hold no type that skops or `TRUSTED_TYPES` does not know.
+    compiled : CompiledModel
+        Of this pipeline; ``compiled.json``, whose bytes repeat.
     spec, threshold
         Stored beside it, in ``model.json``, whose bytes repeat.
     about : mapping
@@ -97,6 +109,8 @@ def save_model(
         If the pipeline holds a foreign type: it could be written but never loaded.
     """
     import skops.io
+
+    from attrition_platform.scoring.compiled import to_bytes
 
     data = skops.io.dumps(pipeline)
     foreign = set(skops.io.get_untrusted_types(data=data)) - set(TRUSTED_TYPES)
@@ -112,7 +126,7 @@ def save_model(
         "threshold": float(threshold),
         "about": dict(about),
     }
-    files = {MODEL_FILE: data, ABOUT_FILE: _canonical(described)}
+    files = {MODEL_FILE: data, COMPILED_FILE: to_bytes(compiled), ABOUT_FILE: _canonical(described)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         _write(folder / name, content)
@@ -134,16 +148,33 @@ def load_model(folder: Path, key: bytes) -> StoredModel:
         If a file is missing, damaged or not the one that was signed, if the manifest was signed with
         another key, or if the model holds a type that we do not trust.
     """
-    from attrition_platform.features.spec import FeatureSpec
-
     files = _verified_files(folder, key)
+    described = _described(folder, files)
+    pipeline = _unpack(folder, files[MODEL_FILE])
+    return StoredModel(
+        described.compiled, described.spec, described.threshold, described.about, pipeline=pipeline
+    )
+
+
+def load_scorer(folder: Path, key: bytes) -> StoredScorer:
+    """Verify a model's files and load its compiled form only; errors as in `load_model`."""
+    return _described(folder, _verified_files(folder, key))
+
+
+def _described(folder: Path, files: Mapping[str, bytes]) -> StoredScorer:
+    from attrition_platform.features.spec import FeatureSpec
+    from attrition_platform.scoring.compiled import from_bytes
+
     try:
         described = json.loads(files[ABOUT_FILE])
         spec = FeatureSpec.from_json(described["spec"])
         threshold, about = float(described["threshold"]), dict(described["about"])
+        compiled = from_bytes(files[COMPILED_FILE])
+        if compiled.n_features != len(spec.names):
+            raise ValueError("the compiled model takes other features")
     except (ValueError, KeyError, TypeError) as error:
-        raise _refusal(folder, f"{ABOUT_FILE} is signed but does not describe a model") from error
-    return StoredModel(_unpack(folder, files[MODEL_FILE]), spec, threshold, about)
+        raise _refusal(folder, f"{ABOUT_FILE} or {COMPILED_FILE} is signed but describes no model") from error
+    return StoredScorer(compiled, spec, threshold, about)
 
 
 def _unpack(folder: Path, data: bytes) -> Pipeline:

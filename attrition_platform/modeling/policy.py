@@ -41,6 +41,9 @@ class GateLimits(_Strict):
         Ceiling of the expected calibration error.
     max_latency_p95_ms, max_latency_spread : float
         Ceiling of the 95th percentile of one prediction, and of p99 over p50.
+    max_parity_gap : float
+        Largest difference in probability between the pipeline that was evaluated and the compiled model
+        that serves; rounding alone gives some 1e-15.
     max_equalised_odds_gap : float
         Largest difference of TPR or FPR between groups that count.
     min_impact_ratio : float
@@ -60,6 +63,7 @@ class GateLimits(_Strict):
     max_calibration_error: Rate = 0.05
     max_latency_p95_ms: Positive = 250.0
     max_latency_spread: Positive = 20.0
+    max_parity_gap: Rate = 1e-12
     max_equalised_odds_gap: Rate = 0.2
     min_impact_ratio: Rate = 0.8
     enforce_fairness: bool = True

@@ -51,6 +51,8 @@ class Evidence:
         Lower end of the interval of the expected calibration error on test.
     latency_p95_ms, latency_spread, model_mb : float or None
         Of single predictions, and the stored size.
+    parity_gap : float or None
+        Largest difference in probability between the fitted pipeline and the compiled model that serves.
     impact_ratios, equalised_odds_gaps : mapping of str to float or None
         Per protected column of the contract.
     n_test_rows, n_test_positives : int
@@ -76,6 +78,7 @@ class Evidence:
     latency_p95_ms: float | None
     latency_spread: float | None
     model_mb: float | None
+    parity_gap: float | None
     impact_ratios: Mapping[str, float | None]
     equalised_odds_gaps: Mapping[str, float | None]
     n_test_rows: int
@@ -267,6 +270,12 @@ def _serving_gates(evidence: Evidence, limits: GateLimits) -> tuple[Gate, ...]:
             limits.max_latency_spread,
             "p99 over p50 of one prediction",
             enforced=False,  # measured on a machine that others share
+        ),
+        _at_most(
+            "compiled-parity",
+            evidence.parity_gap,
+            limits.max_parity_gap,
+            "the largest difference in probability between the compiled model and the pipeline",
         ),
         _at_most("model-size", evidence.model_mb, limits.max_model_mb, "size of the stored model in MB"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from attrition_platform.adapters.mlflow_registry import OpenRun
-    from attrition_platform.adapters.model_store import StoredModel
+    from attrition_platform.adapters.model_store import StoredModel, StoredScorer
+    from attrition_platform.scoring.compiled import CompiledModel
 
 SEED = 20260101
 BASELINE = "baseline"
-MODEL_FILES = ("model.skops", "model.json", "manifest.json")
-EVALUATION_CODE = tuple(
-    f"modeling/{name}.py" for name in ("delong", "evaluation", "identity", "drivers", "plots", "latency")
+MODEL_FILES = ("model.skops", "model.json", "compiled.json", "manifest.json")
+EVALUATION_CODE = (
+    *(f"modeling/{name}.py" for name in ("delong", "evaluation", "identity", "drivers", "plots", "latency")),
+    "scoring",
 )
 PLOTS = ("roc", "precision_recall", "calibration", "confusion", "drivers")
 VERSION_DIGITS = 16
@@ -150,7 +153,7 @@ class _Builder:
         self._evaluate(pipeline, baseline, threshold, decision_id, run_id)
         self._measure(pipeline, known, cpu_seconds)
         self._drivers(pipeline)
-        self._save(pipeline, identity, threshold)
+        self._save(pipeline, self._compile(pipeline, known, probe), identity, threshold)
 
     def _fit(self, family: str, params: Mapping[str, Any], rows: Side) -> tuple[Pipeline, float]:
         import time
@@ -234,14 +237,26 @@ class _Builder:
         self.out.facts["drivers"] = [driver.as_json() for driver in drivers]
         self._plot("drivers", plots.drivers_plot(drivers))
 
-    def _save(self, pipeline: Pipeline, identity: str, threshold: float) -> None:
+    def _compile(self, pipeline: Pipeline, known: Side, probe: np.ndarray) -> CompiledModel:
+        """Compile the pipeline, and hold both against each other on everyone known and the probe."""
+        from attrition_platform.scoring.parity import parity_gap
+        from attrition_platform.scoring.pipelines import compile_pipeline
+
+        compiled = compile_pipeline(pipeline, self.spec, known.X)
+        gap = max(parity_gap(compiled, pipeline, X) for X in (known.X, probe))
+        # None where it is no number: the gate then blocks.
+        self.out.facts["parity_gap"] = gap if math.isfinite(gap) else None
+        return compiled
+
+    def _save(self, pipeline: Pipeline, compiled: CompiledModel, identity: str, threshold: float) -> None:
         from attrition_platform.adapters.model_store import save_model
 
         for name in MODEL_FILES:
-            self.out.file(name, repeats=name == "model.json")
+            self.out.file(name, repeats=name in ("model.json", "compiled.json"))
         save_model(
             self.out.folder,
             pipeline,
+            compiled,
             self.spec,
             threshold,
             {"version": identity[:VERSION_DIGITS], "identity": identity, "family": self.winner["family"]},
@@ -306,6 +321,14 @@ def load_stored_model(platform: Platform, files: Mapping[str, str]) -> StoredMod
 
     with model_folder(platform, files) as folder:
         return load_model(folder, platform.key)
+
+
+def load_stored_scorer(platform: Platform, files: Mapping[str, str]) -> StoredScorer:
+    """Load a model's compiled form, without scikit-learn; errors as in `load_stored_model`."""
+    from attrition_platform.adapters.model_store import load_scorer
+
+    with model_folder(platform, files) as folder:
+        return load_scorer(folder, platform.key)
 
 
 def read_predictions(platform: Platform, challenger: StepResult) -> dict[str, np.ndarray]:

@@ -159,6 +159,7 @@ def _evidence(
         latency_p95_ms=latency["single_p95_ms"],
         latency_spread=latency["single_p99_ms"] / p50 if p50 else None,
         model_mb=measured["model_bytes"] / 1e6,
+        parity_gap=facts["parity_gap"],
         impact_ratios=audit.facts["least_impact_ratios"],
         equalised_odds_gaps=audit.facts["equalised_odds_gaps"],
         n_test_rows=evaluation["n_rows"],

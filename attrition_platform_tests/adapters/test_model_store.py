@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline
 
 from attrition_platform.adapters import model_store
-from attrition_platform.adapters.model_store import TRUSTED_TYPES, load_model, save_model
+from attrition_platform.adapters.model_store import TRUSTED_TYPES, load_model, load_scorer, save_model
 from attrition_platform.errors import UntrustedArtefactError
+from attrition_platform.features.spec import FeatureSpec
 from attrition_platform.modeling.families import FAMILIES
 from attrition_platform.modeling.identity import make_probe, model_identity
-from attrition_platform_tests.fitted_models import SPEC, fit_family, make_employees
+from attrition_platform_tests.fitted_models import SPEC, compile_family, fit_family, make_employees
 
 KEY = b"k" * 32
 ABOUT = {"version": "0123456789abcdef", "family": "logistic_regression"}
-FILES = ("model.skops", "model.json", "manifest.json")
+FILES = ("model.skops", "model.json", "compiled.json", "manifest.json")
 
 
 class Foreign(ClassifierMixin, BaseEstimator):
@@ -37,7 +40,15 @@ class Foreign(ClassifierMixin, BaseEstimator):
 
 def save(folder: Path, family: str = "logistic_regression", **changes: Any) -> Path:
     given: dict[str, Any] = {"threshold": 0.37, "about": ABOUT, "key": KEY} | changes
-    save_model(folder, fit_family(family), SPEC, given["threshold"], given["about"], given["key"])
+    save_model(
+        folder,
+        fit_family(family),
+        compile_family(family),
+        SPEC,
+        given["threshold"],
+        given["about"],
+        given["key"],
+    )
     return folder
 
 
@@ -144,7 +155,15 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_foreign_type_is_not_stored(tmp_path: Path) -> None:
     with pytest.raises(UntrustedArtefactError, match="Foreign"):
-        save_model(tmp_path / "model", Pipeline([("model", Foreign())]), SPEC, 0.5, {}, KEY)
+        save_model(
+            tmp_path / "model",
+            Pipeline([("model", Foreign())]),
+            compile_family("baseline"),
+            SPEC,
+            0.5,
+            {},
+            KEY,
+        )
 
     assert not (tmp_path / "model").exists()
 
@@ -155,7 +174,15 @@ def test_a_foreign_type_is_not_loaded_even_when_it_is_signed(
     trusting = (*TRUSTED_TYPES, f"{Foreign.__module__}.Foreign")
     with monkeypatch.context() as patched:
         patched.setattr(model_store, "TRUSTED_TYPES", trusting)
-        save_model(tmp_path / "model", Pipeline([("model", Foreign())]), SPEC, 0.5, {}, KEY)
+        save_model(
+            tmp_path / "model",
+            Pipeline([("model", Foreign())]),
+            compile_family("baseline"),
+            SPEC,
+            0.5,
+            {},
+            KEY,
+        )
 
     with pytest.raises(UntrustedArtefactError, match="a type that is not trusted"):
         load_model(tmp_path / "model", KEY)
@@ -163,7 +190,7 @@ def test_a_foreign_type_is_not_loaded_even_when_it_is_signed(
 
 
 def test_a_signed_object_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
-    save_model(tmp_path / "model", {"not": "a model"}, SPEC, 0.5, {}, KEY)  # type: ignore[arg-type]
+    save_model(tmp_path / "model", {"not": "a model"}, compile_family("baseline"), SPEC, 0.5, {}, KEY)  # type: ignore[arg-type]
 
     with pytest.raises(UntrustedArtefactError, match="no pipeline"):
         load_model(tmp_path / "model", KEY)
@@ -181,3 +208,26 @@ def test_saving_again_replaces_the_model(tmp_path: Path) -> None:
     save(tmp_path / "model", "random_forest", threshold=0.9)
 
     assert load_model(tmp_path / "model", KEY).threshold == 0.9
+
+
+def test_the_compiled_form_loads_without_scikit_learn(tmp_path: Path) -> None:
+    folder = save(tmp_path / "model")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from attrition_platform.adapters.model_store import load_scorer\n"
+        f"stored = load_scorer(Path({str(folder)!r}), b'k' * 32)\n"
+        "assert stored.compiled.explain_one([3.0, 2.0, 9.0])[0] < 0\n"
+        "assert not {'sklearn', 'skops', 'pandas', 'scipy'} & set(sys.modules), sys.modules.keys()\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_compiled_form_of_other_features_is_refused(tmp_path: Path) -> None:
+    spec = FeatureSpec(("pay",), ("number",), (0,), ("pay",))
+    save_model(tmp_path / "model", fit_family("baseline"), compile_family("baseline"), spec, 0.5, {}, KEY)
+
+    with pytest.raises(UntrustedArtefactError, match=r"compiled\.json is signed but describes no model"):
+        load_scorer(tmp_path / "model", KEY)

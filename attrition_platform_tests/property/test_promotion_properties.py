@@ -23,6 +23,7 @@ evidence = st.builds(
     calibration_error=score,
     latency_p95_ms=score,
     model_mb=score,
+    parity_gap=score,
     n_test_rows=st.integers(0, 5000),
     n_test_positives=st.integers(0, 5000),
     impact_ratios=st.dictionaries(st.sampled_from(["age", "gender"]), score),

@@ -31,6 +31,7 @@ def make_evidence(**changes: Any) -> Evidence:
         latency_p95_ms=5.0,
         latency_spread=2.0,
         model_mb=1.0,
+        parity_gap=1e-15,
         impact_ratios={"gender": 0.95},
         equalised_odds_gaps={"gender": 0.05},
         n_test_rows=3000,
@@ -61,6 +62,7 @@ def test_a_challenger_that_passes_everything_is_promoted() -> None:
         ({"calibration_error": 0.051}, "calibration"),
         ({"latency_p95_ms": 251.0}, "latency"),
         ({"model_mb": 101.0}, "model-size"),
+        ({"parity_gap": 2e-12}, "compiled-parity"),
         ({"impact_ratios": {"gender": 0.79}}, "four-fifths:gender"),
         ({"equalised_odds_gaps": {"gender": 0.21}}, "equalised-odds:gender"),
         ({"protected_read": ("age",)}, "protected-columns-unused"),
@@ -79,7 +81,16 @@ def test_each_gate_blocks_alone(change: dict[str, Any], gate: str) -> None:
 
 @pytest.mark.parametrize("unknown", [None, math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
-    "field", ["roc_auc", "recall", "calibration_error", "latency_p95_ms", "model_mb", "baseline_roc_auc"]
+    "field",
+    [
+        "roc_auc",
+        "recall",
+        "calibration_error",
+        "latency_p95_ms",
+        "model_mb",
+        "parity_gap",
+        "baseline_roc_auc",
+    ],
 )
 def test_what_is_not_known_blocks(field: str, unknown: float | None) -> None:
     assert decide(make_evidence(**{field: unknown}), RESPONSIBLE).outcome == "blocked"
