@@ -115,7 +115,7 @@ def rollback(to: str | None, reason: str, by: str | None) -> None:
     The old model is loaded and checked before the pointer moves. The version that is left does not
     come back by itself.
     """
-    from attrition_platform.stages.champion import roll_back
+    from attrition_platform.stages.release import roll_back
 
     if not reason.strip():
         raise click.UsageError("--reason must say why.")

@@ -6,16 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
-from attrition_platform.errors import AttritionError, LedgerError
-from attrition_platform.stages.challenger import (
-    MODEL_FILES,
-    load_stored_model,
-    read_predictions,
-    utc_now,
-)
+from attrition_platform.errors import AttritionError, ReleaseError
+from attrition_platform.stages.challenger import MODEL_FILES, read_predictions, utc_now
 from attrition_platform.stages.governance import score_incumbent
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.release import mirror, put_forward, registered_model
 
 if TYPE_CHECKING:
     from attrition_platform.modeling.promotion import Evidence, Gain
@@ -50,7 +46,11 @@ def decide_promotion(
     incumbent = platform.ledger.champion()
     version = challenger.facts["version"]
     decision_id = challenger.facts["decision_id"]
-    rolled_back = any(r.kind == "rollback" and r.payload.get("from") == version for r in records)
+    rolled_back = any(
+        (r.kind == "rollback" and r.payload.get("from") == version)
+        or (r.kind == "canary-end" and r.version == version)
+        for r in records
+    )
     n_reads = sum(
         r.kind == "test-read" and r.version == decision_id and r.payload["takes_over"] is None
         for r in records
@@ -177,11 +177,6 @@ def _forbidden_columns(platform: Platform) -> set[str]:
     return set(contract.protected) | set(contract.proxies if policy.exclude_proxies else ())
 
 
-def registered_model(platform: Platform) -> str:
-    """Name of the contract's model in the MLflow registry."""
-    return f"attrition-{platform.contract.name}"
-
-
 def crown(
     platform: Platform,
     challenger: StepResult,
@@ -190,7 +185,7 @@ def crown(
     run_id: str,
     tell: Progress,
 ) -> StepResult:
-    """Move the pointer when the decision says so, and let the MLflow alias follow.
+    """Release the challenger when the decision says so, and let the MLflow alias follow the champion.
 
     Parameters
     ----------
@@ -212,8 +207,8 @@ def crown(
     champion = platform.ledger.champion()
     version = challenger.facts["version"]
     if decision.facts["promoted"] and (champion is None or champion.version != version):
-        champion = _promote(platform, challenger, decision, inputs, run_id)
-        tell(f"Champion: {version} (ledger record {champion.seq}).")
+        tell(_release(platform, challenger, decision, inputs, run_id))
+        champion = platform.ledger.champion()
     elif champion is None:
         tell("There is no champion: the challenger was blocked and none came before it.")
     else:
@@ -221,27 +216,28 @@ def crown(
     facts: dict[str, Any] = {"version": None}
     measured: dict[str, Any] = {"ledger_seq": 0, "mlflow_version": None}
     if champion is not None:
+        mirror(platform)
         mlflow_version = champion.payload["mlflow_version"]
-        platform.registry.mirror_champion(registered_model(platform), mlflow_version)
         facts = {"version": champion.version, "identity": champion.payload["sha256"]}
         measured = {"ledger_seq": champion.seq, "mlflow_version": mlflow_version}
     data_version = digest({"champion": facts})
     return StepResult("champion", data_version, data_version, {}, facts, measured)
 
 
-def _promote(
+def _release(
     platform: Platform,
     challenger: StepResult,
     decision: StepResult,
     inputs: Mapping[str, str],
     run_id: str,
-) -> LedgerRecord:
+) -> str:
+    """Register the challenger and put it forward; returns in words what became of it."""
     facts, measured = challenger.facts, challenger.measured
-    mlflow_run = measured["mlflow_run_id"]
+    version, mlflow_run = facts["version"], measured["mlflow_run_id"]
     tags = {"identity": facts["identity"], "dagster.run_id": run_id}
     mlflow_version = platform.registry.register(registered_model(platform), mlflow_run, tags)
-    load_stored_model(platform, challenger.files)  # a champion that can't be loaded is none
     payload = {
+        "incumbent": decision.facts["incumbent"],
         "sha256": facts["identity"],
         "files": {name: challenger.files[name] for name in MODEL_FILES},
         "family": facts["family"],
@@ -257,60 +253,12 @@ def _promote(
         "runs": {"dagster": run_id, "mlflow": mlflow_run},
         "mlflow_version": mlflow_version,
     }
-    return platform.ledger.append(
-        "promotion",
-        facts["version"],
-        payload,
-        at=utc_now(),
-        expected_champion=decision.facts["incumbent"],
-        check_champion=True,
-    )
-
-
-def roll_back(platform: Platform, to: str | None, reason: str, by: str) -> LedgerRecord:
-    """Make an earlier champion the champion again.
-
-    The old model is loaded and checked before the pointer moves.
-
-    Parameters
-    ----------
-    to : str or None
-        Version (or its first digits); None means the champion before this one.
-    reason, by : str
-        Why, and who says so; both go on record.
-
-    Raises
-    ------
-    LedgerError
-        When there is no such earlier champion.
-    StoreError, UntrustedArtefactError
-        When its files are missing, damaged or not the ones that were signed.
-    """
-    ledger = platform.ledger
-    current = ledger.champion()
-    if current is None:
-        raise LedgerError("There is no champion yet, so there is nothing to roll back from.")
-    earlier = [r for r in ledger.records() if r.kind == "promotion" and r.version != current.version]
-    if to is not None:
-        earlier = [record for record in earlier if record.version.startswith(to)]
-    else:
-        # Before its promotion, not before its rollback: a second rollback must not return what was left.
-        crowned = max(
-            r.seq for r in ledger.records() if r.kind == "promotion" and r.version == current.version
-        )
-        earlier = [record for record in earlier if record.seq < crowned]
-    if not earlier:
-        wanted = f"version '{to}'" if to else "earlier champion"
-        raise LedgerError(f"The ledger has no {wanted} to go back to. `attrition history` lists what it has.")
-    target = earlier[-1]
-    load_stored_model(platform, target.payload["files"])
-    record = ledger.append(
-        "rollback",
-        target.version,
-        target.payload | {"from": current.version, "reason": reason, "by": by},
-        at=utc_now(),
-        expected_champion=current.version,
-        check_champion=True,
-    )
-    platform.registry.mirror_champion(registered_model(platform), target.payload["mlflow_version"])
-    return record
+    try:
+        record = put_forward(platform, version, payload)
+    except ReleaseError as error:
+        return str(error)
+    return {
+        "promotion": f"Champion: {version} (ledger record {record.seq}).",
+        "canary": f"Canary: {version} (ledger record {record.seq}); `attrition canary status` follows it.",
+        "proposal": f"{version} passed every gate and waits for `attrition approve {version}`.",
+    }[record.kind]
