@@ -179,8 +179,8 @@ class PredictionRecord:
     tier : str
     other_version : str or None
         The other arm's model, where it scored along.
-    other_score : float or None
-        Its score; None where it raised.
+    other_probability : float or None
+        Its probability; None where it raised.
     failed : bool
         Whether the arm's model (or, in the shadow, the canary) raised, and stable answered.
     latency_us : int
@@ -203,7 +203,7 @@ class PredictionRecord:
     flagged: bool
     tier: str
     other_version: str | None
-    other_score: float | None
+    other_probability: float | None
     failed: bool
     latency_us: int
     shadow_latency_us: int | None

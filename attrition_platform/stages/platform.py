@@ -13,6 +13,7 @@ from attrition_platform.settings import Settings
 
 if TYPE_CHECKING:
     from attrition_platform.adapters.mlflow_registry import MlflowRegistry
+    from attrition_platform.adapters.prediction_log import SqlPredictionLog
     from attrition_platform.adapters.step_cache import StepCache
     from attrition_platform.contracts.model import Contract
     from attrition_platform.modeling.policy import Policy
@@ -76,6 +77,18 @@ class Platform:
             file.parent.mkdir(parents=True, exist_ok=True)
             url = f"sqlite:///{file}"
         return SqlLedger(url)
+
+    @cached_property
+    def predictions(self) -> SqlPredictionLog:
+        """The log of this contract's predictions; one SQLite file per contract by default."""
+        from attrition_platform.adapters.prediction_log import SqlPredictionLog
+
+        url = self.settings.predictions_url
+        if url is None:
+            file = self.settings.data_dir / "predictions" / f"{self.contract.name}.sqlite"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{file}"
+        return SqlPredictionLog(url)
 
     @cached_property
     def registry(self) -> MlflowRegistry:
