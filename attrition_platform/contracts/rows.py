@@ -28,8 +28,8 @@ from attrition_platform.contracts.model import (
 LARGEST_NUMBER = 1e15
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "´": "'", "`": "'"})
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+WHOLE_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
 _DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
@@ -130,11 +130,11 @@ def match_category(text: str, column: Column, rules: Normalise) -> str | None:
     >>> match_category("TRUE", Column(source="Remote", kind="binary", values=("No", "Yes")), Normalise())
     'Yes'
     """
-    return _matcher(column, rules)(text)
+    return category_matcher(column, rules)(text)
 
 
-def _matcher(column: Column, rules: Normalise) -> Callable[[str], str | None]:
-    """Prepare the spellings once: a hostile column may hold another text in every row."""
+def category_matcher(column: Column, rules: Normalise) -> Callable[[str], str | None]:
+    """Prepare `match_category` for one column: a hostile one may hold another text in every row."""
 
     def folded(text: str) -> str:
         text = text.translate(_APOSTROPHES) if rules.apostrophes else text
@@ -190,24 +190,24 @@ _Parsed = tuple[pl.Series, Callable[[str], str]]
 
 
 def _parse_category(text: pl.Series, column: Column) -> _Parsed:
-    return text.cast(pl.Enum(column.values), strict=False), _why_no_category
+    return text.cast(pl.Enum(column.values), strict=False), why_no_category
 
 
 def _parse_count(text: pl.Series, column: Column) -> _Parsed:
-    return text.cast(pl.Int64, strict=False), _why_no_count
+    return text.cast(pl.Int64, strict=False), why_no_count
 
 
 def _parse_number(text: pl.Series, column: Column) -> _Parsed:
     values = text.cast(pl.Float64, strict=False)
     finite = pl.select(pl.when(values.is_finite() & (values.abs() <= LARGEST_NUMBER)).then(values))
-    return finite.to_series(), _why_no_number
+    return finite.to_series(), why_no_number
 
 
 def _parse_date(text: pl.Series, column: Column) -> _Parsed:
     # The parser alone would take one-digit months, signs and the year 0, which Python has not.
     well_formed = text.str.contains(_DATE) & ~text.str.starts_with("0000")
     strict = pl.select(pl.when(well_formed).then(text)).to_series()
-    return strict.str.to_date("%Y-%m-%d", strict=False, exact=True), _why_no_date
+    return strict.str.to_date("%Y-%m-%d", strict=False, exact=True), why_no_date
 
 
 _PARSERS: dict[str, Callable[[pl.Series, Column], _Parsed]] = {
@@ -225,13 +225,18 @@ def plain_number(text: pl.Series, source: Source) -> pl.Series:
     ['1234.5', '12?34', '0?123']
     """
     if source.thousands:
-        separator, point = re.escape(source.thousands), re.escape(source.decimal)
-        groups = rf"^[+-]?[1-9][0-9]{{0,2}}({separator}[0-9]{{3}})+({point}[0-9]*)?$"
         plain = text.str.replace_all(source.thousands, "", literal=True)
-        text = pl.select(pl.when(text.str.contains(groups)).then(plain).otherwise(text)).to_series()
+        grouped = text.str.contains(f"^{grouped_digits(source)}$")
+        text = pl.select(pl.when(grouped).then(plain).otherwise(text)).to_series()
     if source.decimal == ",":
         text = text.str.replace_all(".", "?", literal=True).str.replace_all(",", ".", literal=True)
     return text
+
+
+def grouped_digits(source: Source) -> str:
+    """Pattern of a number in groups of three digits, without anchors; polars and `re` read it alike."""
+    separator, point = re.escape(source.thousands), re.escape(source.decimal)
+    return rf"[+-]?[1-9][0-9]{{0,2}}({separator}[0-9]{{3}})+({point}[0-9]*)?"
 
 
 def _explain_failures(text: pl.Series, values: pl.Series, explain: Callable[[str], str]) -> pl.Series:
@@ -256,7 +261,7 @@ def _unify(
     failed = codes.is_not_null()
     if not failed.any():
         return values, codes, 0
-    matched = _map_distinct(text, failed, _matcher(column, rules))
+    matched = _map_distinct(text, failed, category_matcher(column, rules))
     matched = matched.cast(values.dtype)
     unified = matched.is_not_null()
     values = pl.select(pl.when(unified).then(matched).otherwise(values)).to_series()
@@ -276,38 +281,48 @@ def _check_range(values: pl.Series, codes: pl.Series, column: Column) -> tuple[p
     return values, codes
 
 
-def _why_no_category(text: str) -> str:
+def why_no_category(text: str) -> str:
+    """Say why a text is no allowed category.
+
+    >>> [why_no_category(text) for text in ("a\\x00", "=A1", "Mid ")]
+    ['control-character', 'formula-cell', 'unseen-category']
+    """
     if _CONTROL.search(text):
         return "control-character"
     return "formula-cell" if text.startswith(_FORMULA_STARTS) else "unseen-category"
 
 
-def _why_no_number(text: str) -> str:
+def why_no_number(text: str) -> str:
     """Say why a text is no finite number.
 
-    >>> [_why_no_number(text) for text in ("nan", "1e308", "1,000", "12 May")]
+    >>> [why_no_number(text) for text in ("nan", "1e308", "1,000", "12 May")]
     ['not-finite', 'out-of-range', 'not-a-number', 'not-a-number']
     """
     if _CONTROL.search(text):
         return "control-character"
     if text.casefold().lstrip("+-") in ("nan", "inf", "infinity"):
         return "not-finite"
-    if _NUMBER.fullmatch(text):
+    if PLAIN_NUMBER.fullmatch(text):
         return "out-of-range" if math.isfinite(float(text)) else "not-finite"
     return "not-a-number"
 
 
-def _why_no_count(text: str) -> str:
+def why_no_count(text: str) -> str:
     """Say why a text is no whole number.
 
-    >>> [_why_no_count(text) for text in ("3.0", "nan", "three")]
+    >>> [why_no_count(text) for text in ("3.0", "nan", "three")]
     ['not-whole', 'not-finite', 'not-a-number']
     """
-    code = _why_no_number(text)
+    code = why_no_number(text)
     if code == "out-of-range" and not float(text).is_integer():
         return "not-whole"
-    return "not-whole" if code == "out-of-range" and not _WHOLE.fullmatch(text) else code
+    return "not-whole" if code == "out-of-range" and not WHOLE_NUMBER.fullmatch(text) else code
 
 
-def _why_no_date(text: str) -> str:
+def why_no_date(text: str) -> str:
+    """Say why a text is no date.
+
+    >>> why_no_date("2024-1-5")
+    'not-a-date'
+    """
     return "control-character" if _CONTROL.search(text) else "not-a-date"
