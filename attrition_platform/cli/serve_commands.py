@@ -1,0 +1,91 @@
+"""`attrition serve`: start the HTTP service."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from attrition_platform.errors import SettingsError
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on."
+)
+@click.option(
+    "--allow-host", "names", multiple=True, help="Name under which the service is reached; repeatable."
+)
+@click.option("--open-files", default=1_000, show_default=True, help="Most connections at a time.")
+def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None:
+    """Serve the champion over HTTP (Ctrl-C ends it).
+
+    On loopback, programs of this machine need no API key until the first is made with `attrition keys
+    add`. On any other address a key is always needed; put a proxy with TLS in front.
+    """
+    import uvicorn
+
+    from attrition_platform.adapters.api_keys import ApiKeys
+    from attrition_platform.serving.app import build_app
+    from attrition_platform.serving.host import ModelHost
+    from attrition_platform.serving.http_guard import ConnectionLimits, guarded
+    from attrition_platform.serving.metrics import Metrics
+    from attrition_platform.serving.service import PredictionService
+    from attrition_platform.settings import Settings
+    from attrition_platform.stages.platform import Platform
+
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    platform = Platform(Settings.from_environment())
+    keys = ApiKeys(platform.settings.data_dir / "api_keys.json", platform.key)
+    loopback = _is_loopback(host)
+    if not loopback and not keys.any():
+        raise SettingsError(
+            f"Listening on {host} needs an API key, since others can reach it. "
+            "Make one with `attrition keys add NAME --role predict`, or leave --host out."
+        )
+
+    def alert(kind: str, text: str, evidence: Mapping[str, Any]) -> None:
+        logging.getLogger(__name__).error("%s: %s", kind, text)
+
+    model_host = ModelHost(platform, alert)
+    service = PredictionService(model_host, platform.predictions, Metrics())
+    allowed = frozenset(name.lower().encode() for name in names) if names else None
+    app = build_app(platform, service, keys, loopback=loopback, allowed_hosts=allowed)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=guarded(ConnectionLimits(max_connections=open_files)),
+        loop="uvloop",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=10,
+    )
+    click.echo(f"Serving contract '{platform.contract.name}' on http://{host}:{port} (Ctrl-C ends it)")
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        raise SystemExit(1)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether nobody outside this machine can reach an address.
+
+    >>> _is_loopback("127.0.0.1"), _is_loopback("localhost"), _is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
