@@ -10,7 +10,7 @@ of a hundred groups, which is too little to find anybody by.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
@@ -47,19 +47,31 @@ def pseudonyms(ids: Sequence[str | None], key: bytes) -> list[str | None]:
     >>> pseudonyms(["17", " 17 ", "", None], b"0123456789abcdef")
     ['9ab8a6f4a4b05f76aac6a8c8c7c66d9a', '9ab8a6f4a4b05f76aac6a8c8c7c66d9a', None, None]
     """
+    pseudonym_of = pseudonymiser(key)
+    return [pseudonym_of(value) for value in ids]
+
+
+def pseudonymiser(key: bytes) -> Callable[[str | None], str | None]:
+    """Prepare `pseudonyms` for one id at a time; the key is hashed once.
+
+    Examples
+    --------
+    >>> pseudonymiser(b"0123456789abcdef")(" 17 ")
+    '9ab8a6f4a4b05f76aac6a8c8c7c66d9a'
+    """
     inner_start, outer_start = _keyed_states(key)
-    found: list[str | None] = []
-    for value in ids:
+
+    def pseudonym_of(value: str | None) -> str | None:
         text = value.strip() if value else ""
         if not text:
-            found.append(None)
-            continue
+            return None
         inner = inner_start.copy()
         inner.update(text.encode())
         outer = outer_start.copy()
         outer.update(inner.digest())
-        found.append(outer.hexdigest()[:32])
-    return found
+        return outer.hexdigest()[:32]
+
+    return pseudonym_of
 
 
 def split_buckets(ids: Sequence[str | None], split_seed: str) -> list[int | None]:

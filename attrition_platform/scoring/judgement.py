@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import numpy as np
 
 from attrition_platform.contracts.model import Contract
@@ -22,8 +22,7 @@ TIERS: tuple[Tier, ...] = ("high", "medium", "low", "very low")
 SLACK = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     """One feature's part in one score.
 
     Attributes
@@ -112,7 +111,8 @@ def top_reasons(
     >>> [r.text for r in top_reasons([0.1, -0.7, 0.0], ["a", "b", "c"], ["Pay", "Role", "Age"], 3)]
     ['Role lowers the risk', 'Pay raises the risk']
     """
-    order = sorted(range(len(contributions)), key=lambda i: -abs(contributions[i]))[:n]
+    sizes = [-abs(contribution) for contribution in contributions]
+    order = sorted(range(len(sizes)), key=sizes.__getitem__)[:n]
     return [
         Reason(names[i], labels[i], contributions[i], "raises" if contributions[i] > 0 else "lowers")
         for i in order

@@ -11,14 +11,14 @@ import hmac
 import math
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import msgspec
 
 from attrition_platform.contracts.employee import Employee, EmployeeReader
-from attrition_platform.contracts.identity import pseudonyms
+from attrition_platform.contracts.identity import pseudonymiser
 from attrition_platform.contracts.model import Contract
 from attrition_platform.errors import InvalidEmployeeError, NoChampionError
 from attrition_platform.features.one_row import RowMaker
@@ -85,8 +85,7 @@ class Arm:
         return score, tuple(contributions)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What is said of one employee.
 
     Attributes
@@ -174,7 +173,7 @@ class Predictor:
         self.contract, self.policy = contract, policy
         self.stable, self.canary, self.share = stable, canary, share
         self._timer = timer
-        self._key = key
+        self._pseudonym_of = pseudonymiser(key)
         self._inputs_key = hmac.digest(key, _PURPOSE, "sha256")
         label = contract.columns[contract.label]
         stays = next(value for value in label.values if value != label.positive)
@@ -205,7 +204,7 @@ class Predictor:
         stable = self.stable
         employee = _read(stable, fields, text)
         hashed = inputs_hash(employee.values, self._inputs_key)
-        pseudonym = hashed if employee.id is None else str(pseudonyms([employee.id], self._key)[0])
+        pseudonym = self._pseudonym_of(employee.id) or hashed
         turn = self._take_turn(employee, pseudonym, fields, text)
         arm = turn.arm
         probability = to_probability(turn.score, arm.compiled.link)
@@ -264,7 +263,7 @@ class Predictor:
             score, contributions = canary.score(own)
         except Exception:  # whatever a broken canary raises, stable answers and the log counts it
             turn = self._stable_turn(employee)
-            return replace(turn, variant="canary", failed=True, other_version=canary.version)
+            return msgspec.structs.replace(turn, variant="canary", failed=True, other_version=canary.version)
         try:
             along = to_probability(self.stable.score(employee)[0], self.stable.compiled.link)
         except Exception:  # stable's failure is no fault of the canary
@@ -281,7 +280,7 @@ class Predictor:
             except Exception:  # it only scores along: nobody's answer hangs on it
                 failed = True
         spent = self._timer() - started
-        return replace(
+        return msgspec.structs.replace(
             turn,
             failed=failed,
             other_version=canary.version,
@@ -301,8 +300,7 @@ class Predictor:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
+class _Turn(msgspec.Struct, frozen=True):
     """Who answered, and how the other arm did."""
 
     variant: ArmName

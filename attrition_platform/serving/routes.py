@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
+
 from attrition_platform.adapters.api_keys import Role
 from attrition_platform.contracts.employee import describe_field
 from attrition_platform.errors import AttritionError, LedgerError, ReleaseError
@@ -29,8 +31,7 @@ MANY_BYTES = 16 * 1024 * 1024
 _MAX_REASON = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """A request whose sender is known and whose body was read.
 
     Attributes
