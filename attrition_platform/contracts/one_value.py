@@ -200,10 +200,12 @@ def _count(column: Column, refuse: Refuse) -> Callable[[str], Judged]:
     low, high = limits(column)
 
     def read(text: str) -> Judged:
-        # The digits are counted first, as Python refuses to read numbers of more than 4,300.
-        if not WHOLE_NUMBER.fullmatch(text) or len(text.lstrip("+-0")) > _LONGEST_COUNT:
+        # Digits are counted first, leading zeros aside: Python reads no number of more than 4,300.
+        digits = text.lstrip("+-0")
+        if not WHOLE_NUMBER.fullmatch(text) or len(digits) > _LONGEST_COUNT:
             return refuse(why_no_count(text))
-        return _within(int(text), low, high, refuse)
+        size = int(digits or "0")
+        return _within(-size if text.startswith("-") else size, low, high, refuse)
 
     return read
 
