@@ -1,19 +1,28 @@
 """From a passed challenger to all traffic: approval, canary or shadow, ramp, and the way back.
 
 All state is in the ledger: what is released how follows from its records alone, so a restart goes on
-where it was, and the same records always give the same state.
+where it was, and the same records always give the same state. Who reads that state in order to write
+holds a file lock, so that a person's abort and the verdict's ramp can't both act on the same canary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from attrition_platform.errors import LedgerError, ReleaseError
 from attrition_platform.ports import CROWNING, LedgerRecord
 from attrition_platform.stages.challenger import load_stored_scorer, utc_now
 from attrition_platform.stages.platform import Platform
+
+_LOCK_SECONDS = 30
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,27 +62,28 @@ def release_state(records: Sequence[LedgerRecord]) -> ReleaseState:
     Returns
     -------
     ReleaseState
-        A canary ends with its own ``canary-end`` or with any later crowning; a proposal with a canary
-        or a crowning of its version, or with another proposal.
+        A canary ends with its own ``canary-end`` or with any later crowning. A proposal ends with a
+        canary of its version, with another proposal, or with any crowning: it was compared with a
+        champion that is none any more.
     """
     stable = canary = waiting = None
     crowned: dict[str, LedgerRecord] = {}
     approvals: list[LedgerRecord] = []
     for record in records:
         if record.kind in CROWNING:
-            stable, canary = record, None
+            stable, canary, waiting, approvals = record, None, None, []
             crowned.pop(record.version, None)
             crowned[record.version] = record
         elif record.kind == "canary":
             canary = record
+            if waiting is not None and record.version == waiting.version:
+                waiting, approvals = None, []
         elif record.kind == "canary-end" and canary is not None and record.version == canary.version:
             canary = None
         elif record.kind == "proposal":
             waiting, approvals = record, []
         elif record.kind == "approval" and waiting is not None and record.version == waiting.version:
             approvals.append(record)
-        if waiting is not None and record.kind in (*CROWNING, "canary") and record.version == waiting.version:
-            waiting, approvals = None, []
     if stable is not None:
         del crowned[stable.version]
     return ReleaseState(stable, canary, tuple(reversed(crowned.values())), waiting, tuple(approvals))
@@ -97,41 +107,82 @@ def put_forward(platform: Platform, version: str, payload: Mapping[str, Any]) ->
 
     Raises
     ------
+    ReleaseError
+        When another canary runs, or this version lost its release before.
     LateRunError
         When the champion is another one by now; nothing is changed.
     """
-    state = release_state(platform.ledger.records())
-    for open_record in (state.canary, state.waiting):
-        if open_record is not None and open_record.version == version:
-            return open_record
-    if platform.policy.release.approvals:
-        needed = {"approvals_needed": platform.policy.release.approvals}
-        return _append(platform, "proposal", version, dict(payload) | needed, payload["incumbent"])
-    return start(platform, version, payload)
+    with _alone(platform):
+        records = platform.ledger.records()
+        state = release_state(records)
+        if state.canary is not None and state.canary.version == version:
+            return state.canary
+        waiting = state.waiting
+        if waiting is not None and waiting.version == version:
+            if _is_approved(platform, state):  # and the process that was to release it was killed
+                return _start(platform, version, waiting.payload)
+            return waiting
+        if was_withdrawn(records, version):
+            raise ReleaseError(f"{version} was rolled back before, so it does not come back by itself.")
+        needed = platform.policy.release.approvals
+        if needed:
+            proposal = dict(payload) | {"approvals_needed": needed}
+            return _append(platform, "proposal", version, proposal, payload["incumbent"])
+        return _start(platform, version, payload)
+
+
+def was_withdrawn(records: Sequence[LedgerRecord], version: str) -> bool:
+    """Whether a version was rolled back, or its canary ended without a ramp; then only a new one may come."""
+    return any(
+        (record.kind == "rollback" and record.payload.get("from") == version)
+        or (record.kind == "canary-end" and record.version == version)
+        for record in records
+    )
 
 
 def start(platform: Platform, version: str, payload: Mapping[str, Any]) -> LedgerRecord:
     """Give a challenger traffic: all of it, or a share as canary, or none as shadow.
 
+    Returns
+    -------
+    LedgerRecord
+        The ``promotion`` or ``canary``; the running one where this version is the canary already.
+
     Raises
     ------
     ReleaseError
-        When another canary runs.
+        When another canary runs, or this version lost its release before.
     LateRunError
         When the champion is another one by now; nothing is changed.
     """
+    with _alone(platform):
+        return _start(platform, version, payload)
+
+
+def _start(platform: Platform, version: str, payload: Mapping[str, Any]) -> LedgerRecord:
     rule = platform.policy.release
-    state = release_state(platform.ledger.records())
-    if state.canary is not None and state.canary.version != version:
-        raise ReleaseError(
-            f"Canary {state.canary.version} is still running, so {version} waits. "
-            "`attrition canary status` shows how it does; the next training run puts it forward again."
-        )
-    load_stored_scorer(platform, payload["files"])  # what can't be loaded gets no traffic
+    state = _check_start(platform, version, payload)
+    if state.canary is not None:
+        return state.canary
     if rule.mode == "direct" or state.stable is None:
         return _append(platform, "promotion", version, payload, payload["incumbent"])
     how = {"mode": rule.mode, "share": rule.canary.share if rule.mode == "canary" else 0.0}
     return _append(platform, "canary", version, dict(payload) | how, payload["incumbent"])
+
+
+def _check_start(platform: Platform, version: str, payload: Mapping[str, Any]) -> ReleaseState:
+    """Return the state after making sure that nothing stands against giving this version traffic."""
+    records = platform.ledger.records()
+    state = release_state(records)
+    if state.canary is not None and state.canary.version != version:
+        raise ReleaseError(
+            f"Canary {state.canary.version} is still running, so {version} waits and nothing was changed. "
+            "`attrition canary status` shows how it does; ask again, or train again, when it has ended."
+        )
+    if was_withdrawn(records, version):
+        raise ReleaseError(f"{version} was rolled back before, so it does not come back by itself.")
+    load_stored_scorer(platform, payload["files"])  # what can't be loaded gets no traffic
+    return state
 
 
 def approve(
@@ -139,12 +190,15 @@ def approve(
 ) -> tuple[LedgerRecord, LedgerRecord | None]:
     """Put one person's approval on record, and release the version once enough have approved.
 
+    Whether it can be released is found out before the last approval is written. Where a process was
+    killed between that approval and the release, the next call releases.
+
     Parameters
     ----------
     version : str
         Of the proposal, or its first digits.
     by, reason : str
-        Who, and why; both go on record.
+        Who, and why; both go on record. Spelling with other case or white space is the same person.
 
     Returns
     -------
@@ -155,68 +209,119 @@ def approve(
     Raises
     ------
     ReleaseError
-        When nothing of that version waits, or this person has approved already.
+        When nothing of that version waits, this person has approved already, or another canary runs.
+    StoreError, UntrustedArtefactError
+        When the model's files are missing, damaged or not the ones that were signed.
+    LateRunError
+        When the champion is another one by now.
     """
-    state = release_state(platform.ledger.records())
-    waiting = state.waiting
-    if waiting is None or not version or not waiting.version.startswith(version):
-        have = "nothing waits for approval" if waiting is None else f"what waits is {waiting.version}"
-        raise ReleaseError(f"Version '{version}' does not wait for approval: {have}.")
-    person = by.strip()
-    if not person or not reason.strip():
+    person, why = _readable(by), reason.strip()
+    if not person or not why:
         raise ReleaseError("An approval needs a name and a reason.")
-    if person.casefold() in {record.payload["by"].casefold() for record in state.approvals}:
-        raise ReleaseError(f"{person} has approved {waiting.version} already; another person must.")
-    record = _append(
-        platform,
-        "approval",
-        waiting.version,
-        {"by": person, "reason": reason.strip(), "proposal": waiting.seq},
-        waiting.payload["incumbent"],
-    )
-    if len(state.approvals) + 1 < waiting.payload["approvals_needed"]:
-        return record, None
-    released = start(platform, waiting.version, waiting.payload)
-    mirror(platform)
+    with _alone(platform):
+        state = release_state(platform.ledger.records())
+        waiting = state.waiting
+        if waiting is None or not version or not waiting.version.startswith(version):
+            have = "nothing waits for approval" if waiting is None else f"what waits is {waiting.version}"
+            raise ReleaseError(f"Version '{version}' does not wait for approval: {have}.")
+        if _is_approved(platform, state):
+            record = state.approvals[-1]
+        else:
+            if person.casefold() in _approvers(state):
+                raise ReleaseError(f"{person} has approved {waiting.version} already; another person must.")
+            is_last = _is_approved(platform, state, person)
+            if is_last:
+                _check_start(platform, waiting.version, waiting.payload)
+            said = {"by": person, "reason": why, "proposal": waiting.seq}
+            record = _append(platform, "approval", waiting.version, said, waiting.payload["incumbent"])
+            if not is_last:
+                return record, None
+        released = _start(platform, waiting.version, waiting.payload)
+    _mirror_if_possible(platform)
     return record, released
 
 
-def ramp(platform: Platform, *, by: str, reason: str, evidence: Mapping[str, Any]) -> LedgerRecord:
+def missing_approvals(platform: Platform, state: ReleaseState) -> int:
+    """How many more people must approve what waits; 0 where nothing waits."""
+    if state.waiting is None:
+        return 0
+    # A policy that became stricter since the proposal counts.
+    needed: int = max(state.waiting.payload["approvals_needed"], platform.policy.release.approvals)
+    return max(0, needed - len(_approvers(state)))
+
+
+def _is_approved(platform: Platform, state: ReleaseState, also: str | None = None) -> bool:
+    return missing_approvals(platform, state) <= (0 if also is None else 1)
+
+
+def _approvers(state: ReleaseState) -> set[str]:
+    return {_readable(record.payload["by"]).casefold() for record in state.approvals}
+
+
+def _readable(name: str) -> str:
+    """A name with one spelling: compatible letters, single spaces, nothing invisible.
+
+    >>> _readable("  Ana\u00a0 L\u200bee ")
+    'Ana Lee'
+    """
+    visible = (c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
+    return " ".join("".join(visible).split())
+
+
+def ramp(
+    platform: Platform, *, by: str, reason: str, evidence: Mapping[str, Any], of: int | None = None
+) -> LedgerRecord:
     """Give the canary all traffic: it becomes the champion.
+
+    Parameters
+    ----------
+    of : int or None
+        Number of the ``canary`` record that the evidence speaks of; None means whichever runs.
 
     Raises
     ------
     ReleaseError
-        When no canary runs.
+        When no canary runs, or another one by now.
     LateRunError
         When the champion is another one by now; nothing is changed.
     """
-    canary = _running(platform)
-    kept = {name: value for name, value in canary.payload.items() if name not in ("mode", "share")}
-    more = {"by": by, "reason": reason, "canary": canary.seq, "evidence": dict(evidence)}
-    record = _append(platform, "promotion", canary.version, kept | more, canary.payload["incumbent"])
-    mirror(platform)
+    with _alone(platform):
+        canary = _running(platform, of)
+        kept = {name: value for name, value in canary.payload.items() if name not in ("mode", "share")}
+        more = {"by": by, "reason": reason, "canary": canary.seq, "evidence": dict(evidence)}
+        record = _append(platform, "promotion", canary.version, kept | more, canary.payload["incumbent"])
+    _mirror_if_possible(platform)
     return record
 
 
-def end_canary(platform: Platform, *, by: str, reason: str, evidence: Mapping[str, Any]) -> LedgerRecord:
+def end_canary(
+    platform: Platform, *, by: str, reason: str, evidence: Mapping[str, Any], of: int | None = None
+) -> LedgerRecord:
     """Give all traffic back to stable; the version does not come back by itself.
+
+    Parameters
+    ----------
+    of : int or None
+        Number of the ``canary`` record that the evidence speaks of; None means whichever runs.
 
     Raises
     ------
     ReleaseError
-        When no canary runs.
+        When no canary runs, or another one by now.
+    LateRunError
+        When the champion is another one by now, which has ended the canary; nothing is changed.
     """
-    canary = _running(platform)
-    payload = {
-        "by": by,
-        "reason": reason,
-        "canary": canary.seq,
-        "stable": canary.payload["incumbent"],
-        "mode": canary.payload["mode"],
-        "evidence": dict(evidence),
-    }
-    return _append(platform, "canary-end", canary.version, payload, canary.payload["incumbent"])
+    with _alone(platform):
+        canary = _running(platform, of)
+        payload = {
+            "by": by,
+            "reason": reason,
+            "canary": canary.seq,
+            "stable": canary.payload["incumbent"],
+            "mode": canary.payload["mode"],
+            "evidence": dict(evidence),
+        }
+        return _append(platform, "canary-end", canary.version, payload, canary.payload["incumbent"])
 
 
 def registered_model(platform: Platform) -> str:
@@ -229,6 +334,21 @@ def mirror(platform: Platform) -> None:
     champion = platform.ledger.champion()
     if champion is not None:
         platform.registry.mirror_champion(registered_model(platform), champion.payload["mlflow_version"])
+
+
+def _mirror_if_possible(platform: Platform) -> None:
+    """Mirror, where the registry answers.
+
+    The ledger has decided what serves, and each run repairs the alias: a registry that is down must not
+    make a release or a rollback that is done look like one that failed.
+    """
+    try:
+        mirror(platform)
+    except Exception as error:  # MLflow raises its own, its database's and its transport's errors
+        _log.warning(
+            "MLflow's alias 'champion' was not moved (%s); the next training run moves it.",
+            type(error).__name__,
+        )
 
 
 def roll_back(platform: Platform, to: str | None, reason: str, by: str) -> LedgerRecord:
@@ -250,8 +370,14 @@ def roll_back(platform: Platform, to: str | None, reason: str, by: str) -> Ledge
     StoreError, UntrustedArtefactError
         When its files are missing, damaged or not the ones that were signed.
     """
-    ledger = platform.ledger
-    records = ledger.records()
+    with _alone(platform):
+        record = _roll_back(platform, to, reason, by)
+    _mirror_if_possible(platform)
+    return record
+
+
+def _roll_back(platform: Platform, to: str | None, reason: str, by: str) -> LedgerRecord:
+    records = platform.ledger.records()
     current = release_state(records).stable
     if current is None:
         raise LedgerError("There is no champion yet, so there is nothing to roll back from.")
@@ -268,15 +394,33 @@ def roll_back(platform: Platform, to: str | None, reason: str, by: str) -> Ledge
     target = earlier[-1]
     load_stored_scorer(platform, target.payload["files"])
     payload = target.payload | {"from": current.version, "reason": reason, "by": by}
-    record = _append(platform, "rollback", target.version, payload, current.version)
-    mirror(platform)
-    return record
+    return _append(platform, "rollback", target.version, payload, current.version)
 
 
-def _running(platform: Platform) -> LedgerRecord:
+@contextmanager
+def _alone(platform: Platform) -> Iterator[None]:
+    """Let one process of this data folder at a time go from reading the state to writing a record."""
+    file = platform.settings.data_dir / "ledger" / f"{platform.contract.name}.release.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(file, timeout=_LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ReleaseError(
+            f"Another release or rollback is at work for {_LOCK_SECONDS} s; nothing was changed. Ask again."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _running(platform: Platform, of: int | None) -> LedgerRecord:
     canary = release_state(platform.ledger.records()).canary
     if canary is None:
         raise ReleaseError("No canary is running. `attrition canary status` shows what serves.")
+    if of is not None and canary.seq != of:
+        raise ReleaseError(f"Canary {canary.version} (record {canary.seq}) runs, not the one of record {of}.")
     return canary
 
 
