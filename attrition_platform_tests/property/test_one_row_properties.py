@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from attrition_platform.contracts.employee import EmployeeReader
+from attrition_platform.contracts.employee import EmployeeReader, json_schema
 from attrition_platform.contracts.model import CATEGORICAL_KINDS, Column, Contract, Derived
 from attrition_platform.contracts.one_value import limits, text_reader
 from attrition_platform.contracts.rows import CheckedRows, check_rows
@@ -227,3 +227,28 @@ def test_any_json_object_is_read_or_refused_and_what_is_read_makes_a_vector(fiel
         vector = np.array(maker.vector(employee.values))
         assert not np.isinf(vector).any()
         assert vector.shape == (len(_EVERY_SPEC.names),)
+
+
+sendable = st.one_of(
+    st.sampled_from([None, True, False, 1, 1.0, 40.5, -0.5, -0.51, 2**63, 10**15, 1e15 + 1, [], {}]),
+    st.sampled_from(["Köln", "Mid", "Home", "1", "2026-03-01", "2024-02-30", "2026-3-1", "17"]),
+    st.integers(-(2**64), 2**64),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from([*EVERY_KIND.columns, "salary"]), sendable, max_size=2))
+def test_the_schema_and_the_reader_agree_on_what_is_good(changed: dict[str, Any]) -> None:
+    """A number in quotes is another spelling of "yes" only for a binary column, and is not advertised."""
+    jsonschema_rs = pytest.importorskip("jsonschema_rs")  # comes with schemathesis
+    reads = _EVERY_SPEC.source_columns
+    validator = jsonschema_rs.Draft202012Validator(json_schema(EVERY_KIND, reads), validate_formats=True)
+    sent = {"level": "Mid", "hours": 40, "bonus": 1.5} | changed
+    try:
+        EmployeeReader(EVERY_KIND, reads).read(sent)
+        is_read = True
+    except InvalidEmployeeError:
+        is_read = False
+
+    assert validator.is_valid(sent) == is_read or sent.get("remote") == "1"
