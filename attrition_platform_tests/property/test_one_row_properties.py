@@ -238,6 +238,8 @@ sendable = st.one_of(
 
 
 @settings(max_examples=100, deadline=None)
+@example(changed={"site": None, "remote": True})
+@example(changed={"site": "Köln", "remote": False})
 @given(st.dictionaries(st.sampled_from([*EVERY_KIND.columns, "salary"]), sendable, max_size=2))
 def test_the_schema_and_the_reader_agree_on_what_is_good(changed: dict[str, Any]) -> None:
     """A number in quotes is another spelling of "yes" only for a binary column, and is not advertised."""

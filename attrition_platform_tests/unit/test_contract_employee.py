@@ -319,6 +319,7 @@ def test_the_schema_says_what_the_reader_takes() -> None:
     assert properties["site"]["enum"] == ["Köln", "Land’s End"]
     assert properties["level"]["enum"] == ["Low", "Medium", "High", None]
     assert properties["remote"]["type"] == ["string", "boolean"]
+    assert properties["remote"]["enum"] == ["No", "Yes", False, True]
     assert (properties["years"]["type"], properties["years"]["maximum"]) == ("integer", 80)
     assert properties["trend"]["type"] == ["number", "null"]
     assert properties["trend"]["maximum"] == LARGEST_NUMBER
