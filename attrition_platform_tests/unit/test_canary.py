@@ -122,6 +122,16 @@ def test_a_request_without_latency_counts_as_failed() -> None:
     assert verdict.canary_p95_ms is None
 
 
+def test_an_absurd_latency_leaves_every_number_finite() -> None:
+    traffic = [replace(observation, latency_ms=1e300) for observation in make_traffic(250)]
+    traffic += make_traffic(250)
+
+    verdict = look(traffic)
+
+    assert verdict.window_variance_ms2 is not None
+    assert math.isfinite(verdict.window_variance_ms2)
+
+
 def test_an_outage_in_both_arms_says_nothing_about_the_canary() -> None:
     outage = [replace(observation, failed=True) for observation in make_traffic(3_000)[1_000:2_000]]
     calm = make_traffic(3_000)
@@ -319,6 +329,13 @@ def test_wealth_is_fair_at_every_step() -> None:
     chance = np.prod(np.where(sequences, 0.15, 0.85), axis=1)
 
     assert chance @ np.exp(wealth(bets, WORSE_STAKES, 4)) == pytest.approx(np.ones(8))
+
+
+def test_an_alternative_that_begins_late_is_still_bet_on() -> None:
+    """All that was lost in 200 quiet steps would otherwise have to be won back first."""
+    bets = np.array([-0.1] * 200 + [1.0] * 12)[:, None]
+
+    assert wealth(bets, (1.0,), 400)[-1] > math.log(50.0)
 
 
 def test_a_client_is_silent_in_both_arms_after_a_hit() -> None:
