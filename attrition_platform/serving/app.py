@@ -78,6 +78,7 @@ def build_app(
             summary=route.summary,
             response_class=Response,
             openapi_extra=route.description,
+            include_in_schema=route.is_described,
             operation_id=f"{route.method.lower()}{route.path.translate(_TO_NAME)}",
         )
     api.add_exception_handler(HTTPException, _http_problem)

@@ -72,6 +72,8 @@ class Route:
         Content types that it takes; empty where it takes no body.
     max_bytes : int
         Longest body.
+    is_described : bool
+        Whether our OpenAPI document has it.
     """
 
     method: str
@@ -83,6 +85,7 @@ class Route:
     is_open: bool = False
     media: tuple[str, ...] = ()
     max_bytes: int = ONE_BYTES
+    is_described: bool = True
 
 
 class Routes:
@@ -111,7 +114,7 @@ class Routes:
         """All routes."""
         json, csv = "application/json", "text/csv"
         asking = (408, 413, 415, 422, 503)
-        path_name = {"parameters": [_path_parameter("name")]}
+        path_name = {"parameters": [_path_parameter("name", {"enum": [self.model_name]})]}
         yield Route(
             "POST",
             "/predict",
@@ -125,8 +128,13 @@ class Routes:
             "POST",
             "/predict/batch",
             self.predict_batch,
-            "Score several employees, as JSON or as a CSV table",
-            operation(ref("BatchResult"), body=ref("Batch"), also={csv: {"type": "string"}}, statuses=asking),
+            "Score several employees",
+            operation(ref("BatchResult"), body=ref("Batch"), statuses=asking)
+            # No schema can say which texts are tables with these columns, so this form is told in words.
+            | {
+                "description": "With 'Content-Type: text/csv' it takes a table in UTF-8, whose first line "
+                "has the columns' names as in the extract or as in 'Employee'."
+            },
             role="predict",
             media=(json, csv),
             max_bytes=MANY_BYTES,
@@ -136,7 +144,8 @@ class Routes:
             "/predictions/{id}",
             self.prediction,
             "What the log keeps of one prediction",
-            operation({"type": "object"}, statuses=(404,)) | {"parameters": [_path_parameter("id")]},
+            operation({"type": "object"}, statuses=(404,))
+            | {"parameters": [_path_parameter("id", {"type": "string"})]},
             role="explain",
         )
         yield Route(
@@ -203,11 +212,12 @@ class Routes:
             "/v2/models/{name}/infer",
             self.infer,
             "Score employees as tensors",
-            operation(ref("InferResponse"), body=ref("InferRequest"), statuses=(404, *asking), v2=True)
-            | path_name,
+            {},
             role="predict",
             media=(json,),
             max_bytes=MANY_BYTES,
+            # The protocol has a description of its own, and no schema can say that a shape fits its data.
+            is_described=False,
         )
 
     async def predict(self, asked: Incoming) -> Reply:
@@ -384,5 +394,5 @@ def too_many(seconds: float) -> Reply:
     return problem(429, "too-many", "Too many predictions at once. Ask again later.", headers=(wait,))
 
 
-def _path_parameter(name: str) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+def _path_parameter(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": schema}

@@ -543,7 +543,7 @@ def test_the_description_names_the_fields_of_the_serving_model(site: Site) -> No
 
     employee = document["components"]["schemas"]["Employee"]
     assert employee["required"] == ["level", "promotions", "pay"]
-    assert set(document["paths"]) >= {"/predict", "/predict/batch", "/champion", "/v2/models/{name}/infer"}
+    assert set(document["paths"]) >= {"/predict", "/predict/batch", "/champion", "/v2/models/{name}"}
 
 
 @asynccontextmanager
