@@ -128,9 +128,9 @@ def run(n_canaries: int = N_CANARIES) -> Result:
         ),
         rows=tuple(_row(scenario, outcome) for scenario, outcome in outcomes.items()),
         notes=(
-            f"{n_canaries:,} canaries for each row (a quarter without a target), 10 % of the traffic, "
-            f"at most {RULE.max_requests:,} canary requests, a look every {RULE.look_every}, alpha {RULE.alpha:g}. False roll backs are "
-            "counted as if no canary ramped early, so over the whole canary.",
+            f"{n_canaries:,} canaries for each row (a quarter without a target), 10 % of the traffic, at "
+            f"most {RULE.max_requests:,} canary requests, a look every {RULE.look_every}, alpha "
+            f"{RULE.alpha:g}. False roll backs are counted as if no canary ramped early, so over the whole.",
             f"Latencies are lognormal with sigma {MS_SIGMA:g}; a heavier tail takes longer. The z-test is "
             "one-sided, with pooled variance, on error rates alone.",
             "Latency in the newest window, which blocks a ramp but is no test, is left out.",
