@@ -218,7 +218,7 @@ class ApiKeys:
         now = self._clock()
         if now >= self._look_again_at:
             self._look_again_at = now + RECHECK_SECONDS
-            if self._state.problem is not None or self._version() != self._state.version:
+            if self._version() != self._state.version:  # a damaged file has none: it is read again
                 self._state = self._read()
         return self._state
 

@@ -154,7 +154,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete:  # otherwise the next request has been waiting and is at work now
-            self._enter("body" if self._message_open else "idle")
+            self._enter("idle")
 
     def send_400_response(self, msg: str) -> None:
         self._end(self._fault)
@@ -214,7 +214,6 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if unanswered:
             # The service may still be at work on it: nothing of that may follow what was just written.
             cycle.disconnected = True
-            cycle.message_event.set()
         self.transport.close()
 
     def _head_size(self) -> int:

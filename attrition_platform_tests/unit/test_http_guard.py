@@ -23,6 +23,7 @@ from attrition_platform.serving.http_guard import (
 )
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
+BIG = 12_000_000  # more than the kernel buffers for a client that does not read
 UPLOAD = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n"
 
 
@@ -57,10 +58,11 @@ def running(limits: ConnectionLimits | None, loop: str = "auto", keep_alive: int
         service.n_heads.append(scope["path"])
         body = b"ok"
         if scope["path"] == "/big":
-            body = b"x" * 30_000_000
+            body = b"x" * BIG
         elif scope["path"] == "/slow":
             await asyncio.sleep(0.6)
         elif scope["path"] != "/early":
+            await asyncio.sleep(0.6 if scope["path"] == "/lazy" else 0)
             while (message := await receive()).get("more_body"):
                 pass
             if message["type"] == "http.disconnect":
@@ -140,6 +142,14 @@ def read_to_the_end(client: socket.socket) -> bytes:
     return said
 
 
+def gets_answers(client: socket.socket, n_answers: int) -> bool:
+    """Whether so many answers come before the connection ends."""
+    said = b""
+    while said.count(b"\r\n\r\nok") < n_answers and (part := client.recv(4096)):
+        said += part
+    return said.count(b"\r\n\r\nok") == n_answers
+
+
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_a_client_that_says_nothing_or_half_a_head_is_closed_after_the_limit(loop: str) -> None:
     with running(ConnectionLimits(head_seconds=0.3), loop) as service:
@@ -208,22 +218,56 @@ def test_an_idle_connection_is_left_to_the_keep_alive_time() -> None:
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_a_client_that_never_reads_its_answer_is_aborted(loop: str) -> None:
-    limits = ConnectionLimits(write_seconds=0.1, linger_seconds=0.1)
-    with running(limits, loop) as service:
-        deaf = service.connect(REQUEST.replace(b"/", b"/big", 1), SO_RCVBUF=4096)
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_client_that_never_reads_its_answer_is_aborted(loop: str, closing: bool) -> None:
+    """Also where the connection is closing: closing waits until everything is sent."""
+    request = REQUEST.replace(b"/", b"/big", 1)
+    limits = ConnectionLimits(write_seconds=0.1, linger_seconds=99)
+    if closing:
+        request = request.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+        limits = ConnectionLimits(write_seconds=99, linger_seconds=0.1)
+    with running(limits, loop, keep_alive=60) as service:
+        deaf = service.connect(request, SO_RCVBUF=4096)
         time.sleep(0.6)
 
-        assert len(read_to_the_end(deaf)) < 30_000_000
+        began = time.monotonic()
+        assert len(read_to_the_end(deaf)) < BIG
+        assert time.monotonic() - began < 0.2  # the whole answer takes seconds through so small a buffer
+
+
+def test_nothing_of_a_broken_off_request_follows_its_refusal() -> None:
+    with running(ConnectionLimits(max_head_bytes=500, max_request_bytes=5000)) as service:
+        client = service.connect(REQUEST.replace(b"/", b"/big", 1))
+        wait_until(lambda: service.n_heads == ["/big"])
+        client.sendall(UPLOAD.replace(b"/", b"/early", 1).replace(b" 10", b" 9999") + b"x" * 6000)
+        wait_until(lambda: service.n_heads == ["/big", "/early"])
+
+        said = read_to_the_end(client)
+
+    assert (said.count(b"HTTP/1.1 200"), said.count(b"HTTP/1.1 413")) == (1, 1)
+
+
+def test_a_body_that_we_do_not_read_yet_is_not_the_clients_fault() -> None:
+    upload = UPLOAD.replace(b"/", b"/lazy", 1).replace(b" 10", b" 9000000")
+    with running(ConnectionLimits(body_seconds=0.1)) as service, service.connect(upload) as client:
+        client.sendall(b"x" * 9_000_000)
+
+        assert read_answer(client).endswith(b"ok")
 
 
 def test_pipelined_requests_are_all_answered() -> None:
     with running(ConnectionLimits(head_seconds=0.3)) as service, service.connect(REQUEST * 3) as client:
-        said = b""
-        while said.count(b"\r\n\r\nok") < 3:
-            said += client.recv(4096)
-
+        assert gets_answers(client, n_answers=3)
         assert len(service.n_heads) == 3
+
+
+def test_on_a_kept_connection_each_request_is_measured_by_itself() -> None:
+    with running(ConnectionLimits(max_head_bytes=100)) as service, service.connect() as client:
+        for _ in range(5):
+            client.sendall(REQUEST[:-2])
+            time.sleep(0.02)
+            client.sendall(REQUEST[-2:])
+            assert read_answer(client).endswith(b"ok")
 
 
 @pytest.mark.parametrize(
@@ -285,6 +329,24 @@ def test_an_idle_connection_makes_room_when_nobody_is_silent() -> None:
         assert is_closed(idle)
 
 
+def test_an_idle_connection_that_makes_room_still_receives_the_end_of_its_answer() -> None:
+    with running(ConnectionLimits(max_connections=1)) as service:
+        client = service.connect(REQUEST.replace(b"/", b"/big", 1))
+        wait_until(lambda: service.n_heads == ["/big"])
+
+        assert service.ask().endswith(b"ok")
+        assert len(read_to_the_end(client)) > BIG
+
+
+def test_a_connection_whose_next_request_is_at_work_already_is_not_idle() -> None:
+    pipelined = REQUEST + REQUEST.replace(b"/", b"/slow", 1)
+    with running(ConnectionLimits(max_connections=1)) as service, service.connect(pipelined) as busy:
+        wait_until(lambda: service.n_heads == ["/", "/slow"])
+
+        assert service.ask().startswith(b"HTTP/1.1 503 ")
+        assert gets_answers(busy, n_answers=2)
+
+
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_when_every_connection_is_at_work_a_newcomer_is_told_to_come_back(loop: str) -> None:
     with running(ConnectionLimits(max_connections=1), loop) as service:
@@ -300,11 +362,13 @@ def test_when_every_connection_is_at_work_a_newcomer_is_told_to_come_back(loop: 
 
 
 def test_refused_clients_that_wait_in_silence_are_dropped() -> None:
-    limits = ConnectionLimits(max_connections=1, linger_seconds=0.2)
+    limits = ConnectionLimits(max_connections=1, linger_seconds=0.3)
     with running(limits) as service, service.connect(REQUEST.replace(b"/", b"/slow", 1)):
         wait_until(lambda: service.n_heads == ["/slow"])
         crowd = [service.connect() for _ in range(40)]
 
+        time.sleep(0.1)
+        assert sum(is_closed(client) for client in crowd) == 8  # 32 may wait
         assert wait_until(lambda: all(is_closed(client) for client in crowd)) < 0.8
 
 

@@ -93,7 +93,7 @@ def test_over_any_stretch_no_more_passes_than_burst_plus_rate(
 
 
 @given(
-    rate=st.integers(1, 100_000), taken=st.integers(1, 300), n=st.integers(1, 300), start=st.floats(0, 1e9)
+    rate=st.integers(1, 100_000), taken=st.integers(1, 300), n=st.integers(1, 300), start=st.floats(0, 1e4)
 )
 def test_who_waits_as_long_as_told_is_let_through(rate: int, taken: int, n: int, start: float) -> None:
     clock = Clock()
@@ -104,7 +104,7 @@ def test_who_waits_as_long_as_told_is_let_through(rate: int, taken: int, n: int,
     wait = limit.allow("hr", n)
 
     assert wait is None or wait > 0
-    clock.now += (wait or 0.0) + 1e-6  # a millionth more: the clock's own digits at 1e9 s
+    clock.now += wait or 0.0
     assert limit.allow("hr", n) is None or wait is None
 
 
@@ -250,8 +250,9 @@ def test_cancelling_the_reader_also_ends_what_it_waits_for() -> None:
     async def receive() -> dict[str, Any]:
         try:
             await asyncio.sleep(5)
-        finally:
+        except asyncio.CancelledError:
             ended.append(True)
+            raise
         raise AssertionError
 
     async def cancel() -> None:
