@@ -7,11 +7,12 @@ from attrition_platform.defs.checks import build_checks
 from attrition_platform.defs.progress import plain_logger
 from attrition_platform.defs.resources import build_resources
 from attrition_platform.defs.schedules import build_jobs_and_schedules
+from attrition_platform.defs.sensors import build_sensors
 from attrition_platform.stages.platform import Platform
 
 
 def gather(platform: Platform) -> dg.Definitions:
-    """Gather assets, checks, jobs and schedules.
+    """Gather assets, checks, jobs, schedules and sensors.
 
     Steps of a run share one process: a spawned process per step costs more than the work
     (LANDMINES: 6.4 times the CPU), and parallel work belongs inside a step.
@@ -31,6 +32,7 @@ def gather(platform: Platform) -> dg.Definitions:
         asset_checks=build_checks(),
         jobs=jobs,
         schedules=schedules,
+        sensors=build_sensors(),
         resources=build_resources(platform),
         executor=dg.in_process_executor,
         loggers={"plain": plain_logger, "console": dg.colored_console_logger},

@@ -1,0 +1,51 @@
+"""When the platform acts without being asked: the canary's verdict."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from attrition_platform.errors import AttritionError
+from attrition_platform.stages.platform import Platform
+
+# Where `attrition ui` serves unless it is told otherwise.
+DAGSTER_UI = "http://127.0.0.1:3000"
+
+
+@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+def watch_canary(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
+    """Ramp the canary, or roll it back, as soon as the verdict on the prediction log says so.
+
+    It acts in its tick and starts no run: a queued run would come too late for the traffic. Each tick
+    says what it found; an error is told too, and the next tick looks again.
+    """
+    # Imported here: a code location that loads NumPy and SQL at once starts slowly.
+    from attrition_platform.stages.canary_watch import watch
+    from attrition_platform.stages.release import release_state
+
+    try:
+        canary = release_state(platform.ledger.records()).canary
+        if canary is None:
+            return dg.SkipReason("No canary is running.")
+        run_url = f"{DAGSTER_UI}/runs/{canary.payload['runs']['dagster']}"
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        result = watch(platform, platform.predictions, now, run_url)
+    except Exception as error:  # whatever a database throws at it: a sensor that dies watches nothing
+        context.log.error(f"The canary was not judged ({type(error).__name__}); the next tick looks again.")
+        return dg.SkipReason(f"The canary was not judged: {_reason(error)} The next tick looks again.")
+    if result.record is not None:
+        context.log.warning(result.told)
+    for channel, problem in (result.delivery.failed if result.delivery else {}).items():
+        context.log.warning(f"The notification did not go out by {channel}: {problem}.")
+    return dg.SkipReason(result.told)
+
+
+def _reason(error: Exception) -> str:
+    """What may be shown of an error: our own messages name no values, others might."""
+    return str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}."
+
+
+def build_sensors() -> list[dg.SensorDefinition]:
+    """Sensors of the code location."""
+    return [watch_canary]
