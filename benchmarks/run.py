@@ -33,6 +33,8 @@ BENCHMARKS: Final = (
     "ingest_scale",
     "pruning",
     "import_time",
+    "serving_speed",
+    "canary_simulation",
 )
 
 

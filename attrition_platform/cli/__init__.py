@@ -16,6 +16,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "data": (f"{_HERE}.data_commands:data", "Generate a reference population."),
     "decision": (f"{_HERE}.champion_commands:decision", "Show the last decision with every gate."),
     "history": (f"{_HERE}.champion_commands:history", "List every record of the ledger."),
+    "keys": (f"{_HERE}.key_commands:keys", "Make, list and revoke API keys of the service."),
     "leaderboard": (f"{_HERE}.champion_commands:leaderboard", "Show every trial, best first."),
     "ledger": (f"{_HERE}.champion_commands:ledger", "Check the ledger of champions."),
     "rollback": (f"{_HERE}.champion_commands:rollback", "Make an earlier champion the champion again."),

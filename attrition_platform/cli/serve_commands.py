@@ -31,6 +31,7 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
     import uvicorn
 
     from attrition_platform.adapters.api_keys import ApiKeys
+    from attrition_platform.cli.key_commands import API_KEYS_FILE
     from attrition_platform.serving.app import build_app
     from attrition_platform.serving.host import ModelHost
     from attrition_platform.serving.http_guard import ConnectionLimits, guarded
@@ -43,7 +44,9 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     platform = Platform(Settings.from_environment())
-    keys = ApiKeys(platform.settings.data_dir / "api_keys.json", platform.key)
+    keys = ApiKeys(platform.settings.data_dir / API_KEYS_FILE, platform.key)
+    if keys.problem is not None:
+        raise SettingsError(keys.problem)
     loopback = _is_loopback(host)
     if not loopback and not keys.any():
         raise SettingsError(
@@ -67,6 +70,7 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # else a header could say that a request comes from loopback
         ws="none",
         timeout_graceful_shutdown=10,
     )

@@ -164,7 +164,8 @@ class CanaryRule(_Strict):
         Canary predictions between two looks, before a ramp, and after which a canary that is still
         undecided ramps (nothing was found against it).
     block_size : int
-        A client's predictions that count as one vote, since one client's failures come together.
+        A client counts against a canary at most once in so many of its predictions, since one client's
+        failures come together.
     max_error_excess : float
         Error rate over stable's that a canary may have.
     max_latency_ratio, latency_floor_ms : float

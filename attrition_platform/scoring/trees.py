@@ -10,7 +10,8 @@ one look-up, but it favours features near the root a little more than Shapley va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, Self, get_args
@@ -122,8 +123,13 @@ class TreeEnsemble:
 
     def explain_one(self, x: Sequence[float]) -> tuple[float, Sequence[float]]:
         """Score one employee; see `compiled.CompiledModel`."""
-        scores, contributions = self._explain(np.array([x], dtype=np.float64))
-        return float(scores[0]), contributions[0].tolist()
+        leaves = self._finder.leaves_of_one([self._column_of_one(column, x) for column in self.columns])
+        # Rows are added one after the other, as below, so that both give the same bits.
+        contributions: list[float] = self._table.take(leaves, axis=0).sum(axis=0).tolist()
+        score = self._base
+        for contribution in contributions:
+            score += contribution
+        return score, contributions
 
     def explain_rows(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Score many employees; see `compiled.CompiledModel`."""
@@ -136,13 +142,8 @@ class TreeEnsemble:
     def _explain(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         leaves = self._finder.leaves(self._columns_of(X))
         contributions = np.zeros((len(X), self._n_features))
-        if len(X) == 1:
-            # The same additions in the same order as below, without a call per tree.
-            contributions[0] = np.add.accumulate(self._table[leaves[0]], axis=0)[-1]
-        else:
-            contributions += self._table[leaves[:, 0]]
-            for tree in range(1, leaves.shape[1]):
-                contributions += self._table[leaves[:, tree]]
+        for tree in range(leaves.shape[1]):
+            contributions += self._table[leaves[:, tree]]
         scores = np.full(len(X), self._base)
         for position in range(self._n_features):
             scores += contributions[:, position]
@@ -159,6 +160,17 @@ class TreeEnsemble:
                 x = np.where(np.isnan(x), column.fill, x)
             Z[:, position] = x.astype(np.float32) if column.kind == "single" else x
         return Z
+
+    @staticmethod
+    def _column_of_one(column: Column, x: Sequence[float]) -> float:
+        value = x[column.feature]
+        if value != value:
+            if column.kind == "is-missing":
+                return 1.0
+            return value if column.fill is None else column.fill
+        if column.kind == "is-missing":
+            return 0.0
+        return float(np.float32(value)) if column.kind == "single" else value
 
     @cached_property
     def _leaf_nodes(self) -> list[list[int]]:
@@ -265,6 +277,21 @@ class _BitVectors:
             for position in range(n_columns)
             if any(position in tree.column for tree in trees)
         ]
+        # Without any split every row's leaf is the root: one row of ones then keeps the rest simple.
+        masks = [part[3] for part in self._parts] or [self._all[None, :]]
+        self._stacked = np.concatenate(masks)
+        starts = np.cumsum([0, *(len(mask) for mask in masks[:-1])]).tolist()
+        self._places = [
+            (position, _place_of_one(start, cuts.tolist(), is_category, len(mask)))
+            for start, (position, cuts, is_category, mask) in zip(starts, self._parts, strict=False)
+        ] or [(0, lambda _: 0)]
+
+    def leaves_of_one(self, z: Sequence[float]) -> np.ndarray:
+        """Position of one row's leaf of each tree in the table, shape (n_trees,)."""
+        rows = [place(z[position]) for position, place in self._places]
+        alive = np.bitwise_and.reduce(self._stacked.take(rows, axis=0), axis=0)
+        leaves: np.ndarray = self._lowest_bit(alive) + self._starts
+        return leaves
 
     def leaves(self, Z: np.ndarray) -> np.ndarray:
         """Position of each row's leaf of each tree in the table, shape (n_rows, n_trees)."""
@@ -279,10 +306,13 @@ class _BitVectors:
                 place = cuts.searchsorted(z, side="left")
                 place[missing] = len(masks) - 1
             alive &= masks[place]
-        lowest = alive & (~alive + self._dtype.type(1))
-        bits = np.frexp(lowest.astype(np.float64))[1] - 1  # exact: every value is a power of two
-        leaves: np.ndarray = bits + self._starts
+        leaves: np.ndarray = self._lowest_bit(alive) + self._starts
         return leaves
+
+    def _lowest_bit(self, alive: np.ndarray) -> np.ndarray:
+        lowest = alive & (~alive + self._dtype.type(1))
+        bits: np.ndarray = np.frexp(lowest.astype(np.float64))[1] - 1  # exact: a power of two
+        return bits
 
     def _part(
         self, position: int, trees: Sequence[Tree], struck: Sequence[dict[int, int]]
@@ -316,6 +346,14 @@ class _BitVectors:
             false = np.array([not left for left in goes_left] + [not tree.missing_left[node]])
             masks[false, t] &= keep
         return position, cuts, is_category, masks
+
+
+def _place_of_one(start: int, cuts: list[float], is_category: bool, n_places: int) -> Callable[[float], int]:
+    """Function from one value to its row in the stacked masks; a column's last row is for missing."""
+    n_known, missing = n_places - 1, start + n_places - 1
+    if is_category:
+        return lambda z: start + int(z) if 0 <= z < n_known else missing
+    return lambda z: start + bisect_left(cuts, z) if z == z else missing
 
 
 def _struck_leaves(tree: Tree, bit_of: dict[int, int]) -> dict[int, int]:
@@ -353,6 +391,11 @@ class _Walk:
         self._column, self._threshold = np.array(column), np.array(threshold)
         self._children = np.array(children, dtype=np.intp).ravel()
         self._depth = max(_depth(tree) for tree in trees)
+
+    def leaves_of_one(self, z: Sequence[float]) -> np.ndarray:
+        """Position of one row's leaf of each tree in the table, shape (n_trees,)."""
+        leaves: np.ndarray = self.leaves(np.array([z]))[0]
+        return leaves
 
     def leaves(self, Z: np.ndarray) -> np.ndarray:
         """Position of each row's leaf of each tree in the table, shape (n_rows, n_trees)."""
