@@ -5,7 +5,7 @@ BIN := .venv/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ATTRITION_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all ui bench check lock
+.PHONY: help setup train serve test test-all ui bench check lock
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
@@ -22,6 +22,9 @@ setup: .venv/ready  ## Create .venv from the lock file
 
 train: setup  ## Run the main job: from raw data to a champion
 	@$(BIN)/attrition train
+
+serve: setup  ## Serve the champion over HTTP on http://127.0.0.1:8000
+	@$(BIN)/attrition serve
 
 test: setup  ## Run the fast test suite
 	$(ONE_THREAD) $(BIN)/pytest -n 2 -m "not slow and not browser"

@@ -11,6 +11,8 @@ from attrition_platform.errors import AttritionError
 
 _HERE = "attrition_platform.cli"
 _COMMANDS: dict[str, tuple[str, str]] = {
+    "approve": (f"{_HERE}.release_commands:approve", "Approve a challenger that waits."),
+    "canary": (f"{_HERE}.release_commands:canary", "Show, ramp or abort the canary."),
     "champion": (f"{_HERE}.champion_commands:champion", "Show the champion."),
     "contract": (f"{_HERE}.contract_commands:contract", "Draft and check contracts of HR extracts."),
     "data": (f"{_HERE}.data_commands:data", "Generate a reference population."),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attrition_platform.errors import SettingsError
+
+if TYPE_CHECKING:
+    from attrition_platform.stages.platform import Platform
 
 
 @click.command()
@@ -54,10 +58,7 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
             "Make one with `attrition keys add NAME --role predict`, or leave --host out."
         )
 
-    def alert(kind: str, text: str, evidence: Mapping[str, Any]) -> None:
-        logging.getLogger(__name__).error("%s: %s", kind, text)
-
-    model_host = ModelHost(platform, alert)
+    model_host = ModelHost(platform, functools.partial(_alert, platform))
     service = PredictionService(model_host, platform.predictions, Metrics())
     allowed = frozenset(name.lower().encode() for name in names) if names else None
     app = build_app(platform, service, keys, loopback=loopback, allowed_hosts=allowed)
@@ -79,6 +80,27 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
     server.run()
     if not server.started:
         raise SystemExit(1)
+
+
+def _alert(platform: Platform, kind: str, text: str, evidence: Mapping[str, Any]) -> None:
+    """Tell people that the champion does not serve; slow channels keep no request waiting."""
+    from attrition_platform.adapters.notifications import Notification, Notifier
+    from attrition_platform.stages.canary_watch import NOTIFICATIONS
+    from attrition_platform.stages.challenger import utc_now
+
+    told = Notification(
+        kind=f"service-{kind}",
+        key=text,
+        title="The service does not serve the champion as it should.",
+        cause=text,
+        version_before=None,
+        version_after=evidence.get("serving"),
+        evidence=evidence,
+        run_url=None,
+        at=utc_now(),
+    )
+    settings = platform.settings
+    Notifier(settings.data_dir / NOTIFICATIONS, settings.webhook_url).send(told)
 
 
 def _is_loopback(host: str) -> bool:
