@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,8 +19,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from attrition_platform.errors import UntrustedArtefactError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sklearn.pipeline import Pipeline
 
     from attrition_platform.features.spec import FeatureSpec
@@ -46,6 +45,10 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )
+
+
+# Where a model's files lie: a folder that has them under their names, or each name's own path.
+Place = Path | Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,17 @@ def save_model(
     _write(folder / MANIFEST_FILE, _canonical(signed | {"hmac": _sign(signed, key)}))
 
 
-def load_model(folder: Path, key: bytes) -> StoredModel:
+def load_model(place: Place, key: bytes) -> StoredModel:
     """Verify a model's files and load it.
 
     Each file is read once, and what was verified is what is loaded.
+
+    Parameters
+    ----------
+    place : Path or mapping of str to Path
+        The folder, or each file by its name.
+    key : bytes
+        The one that signed the manifest.
 
     Raises
     ------
@@ -148,20 +158,20 @@ def load_model(folder: Path, key: bytes) -> StoredModel:
         If a file is missing, damaged or not the one that was signed, if the manifest was signed with
         another key, or if the model holds a type that we do not trust.
     """
-    files = _verified_files(folder, key)
-    described = _described(folder, files)
-    pipeline = _unpack(folder, files[MODEL_FILE])
+    files = _verified_files(place, key)
+    described = _described(place, files)
+    pipeline = _unpack(place, files[MODEL_FILE])
     return StoredModel(
         described.compiled, described.spec, described.threshold, described.about, pipeline=pipeline
     )
 
 
-def load_scorer(folder: Path, key: bytes) -> StoredScorer:
+def load_scorer(place: Place, key: bytes) -> StoredScorer:
     """Verify a model's files and load its compiled form only; errors as in `load_model`."""
-    return _described(folder, _verified_files(folder, key))
+    return _described(place, _verified_files(place, key))
 
 
-def _described(folder: Path, files: Mapping[str, bytes]) -> StoredScorer:
+def _described(place: Place, files: Mapping[str, bytes]) -> StoredScorer:
     from attrition_platform.features.spec import FeatureSpec
     from attrition_platform.scoring.compiled import from_bytes
 
@@ -173,11 +183,11 @@ def _described(folder: Path, files: Mapping[str, bytes]) -> StoredScorer:
         if compiled.n_features != len(spec.names):
             raise ValueError("the compiled model takes other features")
     except (ValueError, KeyError, TypeError) as error:
-        raise _refusal(folder, f"{ABOUT_FILE} or {COMPILED_FILE} is signed but describes no model") from error
+        raise _refusal(place, f"{ABOUT_FILE} or {COMPILED_FILE} is signed but describes no model") from error
     return StoredScorer(compiled, spec, threshold, about)
 
 
-def _unpack(folder: Path, data: bytes) -> Pipeline:
+def _unpack(place: Place, data: bytes) -> Pipeline:
     import skops.io
     from sklearn.pipeline import Pipeline
     from skops.io.exceptions import UntrustedTypesFoundException
@@ -185,47 +195,49 @@ def _unpack(folder: Path, data: bytes) -> Pipeline:
     try:
         pipeline = skops.io.loads(data, trusted=list(TRUSTED_TYPES))
     except (UntrustedTypesFoundException, TypeError) as error:
-        raise _refusal(folder, f"{MODEL_FILE} holds a type that is not trusted") from error
+        raise _refusal(place, f"{MODEL_FILE} holds a type that is not trusted") from error
     except Exception as error:  # a signed file that skops can't read: whatever it raises, no model
-        raise _refusal(folder, f"{MODEL_FILE} is signed but can't be read") from error
+        raise _refusal(place, f"{MODEL_FILE} is signed but can't be read") from error
     if not isinstance(pipeline, Pipeline):
-        _refuse(folder, f"{MODEL_FILE} holds no pipeline")
+        _refuse(place, f"{MODEL_FILE} holds no pipeline")
     return pipeline
 
 
-def _verified_files(folder: Path, key: bytes) -> dict[str, bytes]:
+def _verified_files(place: Place, key: bytes) -> dict[str, bytes]:
     try:
-        text = _read(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES)
+        text = _read(place, MANIFEST_FILE, _MAX_MANIFEST_BYTES)
         manifest = json.loads(text)
         signature = manifest.pop("hmac")
         digests = dict(manifest["files"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _refusal(folder, f"{MANIFEST_FILE} is not a manifest") from error
+        raise _refusal(place, f"{MANIFEST_FILE} is not a manifest") from error
     expected = _sign(manifest, key)
     if not isinstance(signature, str) or not hmac.compare_digest(signature.encode(), expected.encode()):
-        _refuse(folder, f"{MANIFEST_FILE} is not signed with this platform's key")
+        _refuse(place, f"{MANIFEST_FILE} is not signed with this platform's key")
     if text != _canonical(manifest | {"hmac": signature}):
-        _refuse(folder, f"{MANIFEST_FILE} is not written the way it was signed")
+        _refuse(place, f"{MANIFEST_FILE} is not written the way it was signed")
     if manifest.get("format") != FORMAT or set(digests) != set(SIGNED_FILES):
-        _refuse(folder, f"{MANIFEST_FILE} is of another format")
+        _refuse(place, f"{MANIFEST_FILE} is of another format")
     files = {}
     for name in SIGNED_FILES:
-        files[name] = _read(folder, name)
+        files[name] = _read(place, name)
         if hashlib.sha256(files[name]).hexdigest() != digests[name]:
-            _refuse(folder, f"{name} is not the file that was signed")
+            _refuse(place, f"{name} is not the file that was signed")
     return files
 
 
-def _read(folder: Path, name: str, max_bytes: int | None = None) -> bytes:
-    path = folder / name
+def _read(place: Place, name: str, max_bytes: int | None = None) -> bytes:
+    path = place / name if isinstance(place, Path) else place.get(name)
+    if path is None:
+        _refuse(place, f"{name} is missing or no plain file")
     try:
         if path.is_symlink() or not path.is_file():
-            _refuse(folder, f"{name} is missing or no plain file")
+            _refuse(place, f"{name} is missing or no plain file")
         if max_bytes is not None and path.stat().st_size > max_bytes:
-            _refuse(folder, f"{name} is larger than any manifest")
+            _refuse(place, f"{name} is larger than any manifest")
         return path.read_bytes()
     except OSError as error:
-        raise _refusal(folder, f"{name} can't be read") from error
+        raise _refusal(place, f"{name} can't be read") from error
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -245,12 +257,13 @@ def _sign(signed: Mapping[str, Any], key: bytes) -> str:
     return hmac.digest(key, _PURPOSE + _canonical(signed), "sha256").hex()
 
 
-def _refusal(folder: Path, rule: str) -> UntrustedArtefactError:
+def _refusal(place: Place, rule: str) -> UntrustedArtefactError:
+    where = f"'{place.name}'" if isinstance(place, Path) else "the store"
     return UntrustedArtefactError(
-        f"The model in '{folder.name}' is not loaded: {rule}. "
-        "Materialize 'challenger' again, or restore the folder from a backup."
+        f"The model in {where} is not loaded: {rule}. "
+        "Materialize 'challenger' again, or restore it from a backup."
     )
 
 
-def _refuse(folder: Path, rule: str) -> NoReturn:
-    raise _refusal(folder, rule)
+def _refuse(place: Place, rule: str) -> NoReturn:
+    raise _refusal(place, rule)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -297,14 +294,9 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-@contextmanager
-def model_folder(platform: Platform, files: Mapping[str, str]) -> Iterator[Path]:
-    """Lay a stored model's files out under their names, for as long as the block lasts."""
-    with tempfile.TemporaryDirectory(prefix="attrition-model-") as name:
-        folder = Path(name)
-        for file in MODEL_FILES:
-            shutil.copyfile(platform.steps.store.verify(files[file]), folder / file)
-        yield folder
+def _model_files(platform: Platform, files: Mapping[str, str]) -> dict[str, Path]:
+    """Paths of a model's files in the store, after each was hashed against its name."""
+    return {name: platform.steps.store.verify(files[name]) for name in MODEL_FILES if name in files}
 
 
 def load_stored_model(platform: Platform, files: Mapping[str, str]) -> StoredModel:
@@ -319,16 +311,14 @@ def load_stored_model(platform: Platform, files: Mapping[str, str]) -> StoredMod
     """
     from attrition_platform.adapters.model_store import load_model
 
-    with model_folder(platform, files) as folder:
-        return load_model(folder, platform.key)
+    return load_model(_model_files(platform, files), platform.key)
 
 
 def load_stored_scorer(platform: Platform, files: Mapping[str, str]) -> StoredScorer:
     """Load a model's compiled form, without scikit-learn; errors as in `load_stored_model`."""
     from attrition_platform.adapters.model_store import load_scorer
 
-    with model_folder(platform, files) as folder:
-        return load_scorer(folder, platform.key)
+    return load_scorer(_model_files(platform, files), platform.key)
 
 
 def read_predictions(platform: Platform, challenger: StepResult) -> dict[str, np.ndarray]:
