@@ -19,6 +19,7 @@ from attrition_platform.serving.access import Caller, Keys, Refusal, check_role,
 from attrition_platform.serving.description import schemas
 from attrition_platform.serving.http_guard import SECURITY_HEADERS
 from attrition_platform.serving.limits import BodyError, RateLimit, read_body
+from attrition_platform.serving.pages import add_pages
 from attrition_platform.serving.replies import Reply, problem
 from attrition_platform.serving.routes import Incoming, Route, Routes
 from attrition_platform.serving.service import PredictionService
@@ -81,6 +82,7 @@ def build_app(
             include_in_schema=route.is_described,
             operation_id=f"{route.method.lower()}{route.path.translate(_TO_NAME)}",
         )
+    add_pages(api)
     api.add_exception_handler(HTTPException, _http_problem)
     api.openapi = lambda: _describe(api, platform, service)  # type: ignore[method-assign]
     gate.api = api
