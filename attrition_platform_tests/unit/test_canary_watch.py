@@ -254,7 +254,7 @@ def test_from_verdict_to_record_is_a_moment(
 # --- somebody else was quicker, or something is broken
 
 
-@pytest.mark.parametrize("meanwhile", ["aborted", "rolled back", "crowned"])
+@pytest.mark.parametrize("meanwhile", ["aborted", "followed by another", "rolled back", "crowned"])
 def test_who_ended_the_canary_first_wins_and_the_other_is_told(
     tmp_path: Path, log: MemoryPredictionLog, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
@@ -267,8 +267,10 @@ def test_who_ended_the_canary_first_wins_and_the_other_is_told(
     stored = canary_watch._store
 
     def store_late(*arguments: Any) -> str:
-        if meanwhile == "aborted":
+        if meanwhile in ("aborted", "followed by another"):
             end_canary(platform, by="Ana", reason="why", evidence={})
+            if meanwhile != "aborted":
+                put_forward(platform, "c2", make_payload(platform, "c2"))
         elif meanwhile == "rolled back":
             roll_back(platform, None, "why", "Ana")
         else:
@@ -280,7 +282,8 @@ def test_who_ended_the_canary_first_wins_and_the_other_is_told(
 
     assert (result.action, result.record) == ("none", None)
     assert "Canary c1 has ended already" in result.told
-    assert "c1" not in {r.version for r in platform.ledger.records() if r.kind == "promotion"}
+    promoted = {r.version for r in platform.ledger.records() if r.kind == "promotion"}
+    assert not promoted & {"c1", "c2"}
     assert notified(platform) == []
 
 
@@ -455,6 +458,19 @@ def test_of_too_many_the_newest_are_read(
     assert traffic.is_cut
     assert [o.at - start for o in traffic.observations] == list(range(70, 120))
     assert canary_status(platform, any_log)["read_all"] is False
+
+
+def test_of_too_many_none_from_before_the_canary_is_read(
+    platform: Platform, any_log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here most answers since it began are an earlier champion's, so the ends of both arms reach back."""
+    monkeypatch.setattr(canary_watch, "MAX_READ", 50)
+    start = began(platform)
+    any_log.append([make_record(n, start - n) for n in range(1, 31)])
+    any_log.append([make_record(n, start + n, version="s1" if n % 4 == 0 else "s0") for n in range(100, 180)])
+
+    traffic = read_traffic(any_log, release_state(platform.ledger.records()))
+    assert [o.at - start for o in traffic.observations] == list(range(100, 180, 4))
 
 
 # --- the report
