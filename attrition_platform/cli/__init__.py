@@ -22,6 +22,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "leaderboard": (f"{_HERE}.champion_commands:leaderboard", "Show every trial, best first."),
     "ledger": (f"{_HERE}.champion_commands:ledger", "Check the ledger of champions."),
     "rollback": (f"{_HERE}.champion_commands:rollback", "Make an earlier champion the champion again."),
+    "score": (f"{_HERE}.run_commands:score", "Score every current employee with the champion."),
     "serve": (f"{_HERE}.serve_commands:serve", "Serve the champion over HTTP."),
     "train": (f"{_HERE}.run_commands:train", "Run the main job, from raw data to a champion."),
     "ui": (f"{_HERE}.run_commands:ui", "Open the Dagster UI with its daemon."),

@@ -1,4 +1,4 @@
-"""`attrition train` and `attrition ui`: start Dagster with this checkout's instance."""
+"""`attrition train`, `score` and `ui`: start Dagster with this checkout's instance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from attrition_platform.errors import AttritionError, SettingsError
 
-JOB = "train_champion"
+TRAIN, SCORE = "train_champion", "score_employees"
 
 
 @click.command()
@@ -30,10 +30,7 @@ def train() -> None:
     click.echo(f"Contract     {platform.contract.name} (version {platform.contract.version})")
     click.echo(f"Policy       {platform.policy.name}")
     _ = platform.key
-    command = ["job", "execute", "-m", "attrition_platform.definitions", "-j", JOB]
-    command += ["-c", str(Path(__file__).parents[1] / "defs" / "plain_progress.yaml")]
-    code = _dagster(command)
-    if code:
+    if _run_job(TRAIN):
         raise AttritionError(
             "The job failed; the lines above name the step. Nothing was promoted, and what was computed "
             "is kept: after the cause is mended, `make train` goes on from there."
@@ -44,6 +41,23 @@ def train() -> None:
 
 
 @click.command()
+def score() -> None:
+    """Take in the inbox and score every current employee with the champion.
+
+    `attrition scored export` then writes the result to a file. Exits 1 when a stage failed.
+    """
+    from attrition_platform.settings import Settings
+    from attrition_platform.stages.platform import Platform
+    from attrition_platform.stages.predicting import champion_arm
+
+    # Asked for before Dagster starts: without a champion that can be loaded it fails in a second.
+    arm = champion_arm(Platform(Settings.from_environment()))
+    click.echo(f"Champion     {arm.version}")
+    if _run_job(SCORE):
+        raise AttritionError("The job failed; the lines above name the step. What was computed is kept.")
+
+
+@click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=3000, show_default=True, help="Port to listen on.")
 def ui(host: str, port: int) -> None:
@@ -51,6 +65,11 @@ def ui(host: str, port: int) -> None:
     click.echo(f"Dagster UI on http://{host}:{port} (Ctrl-C ends it)")
     workspace = _checkout() / "workspace.yaml"
     sys.exit(_dagster(["dev", "-w", str(workspace), "-h", host, "-p", str(port), "--log-level", "warning"]))
+
+
+def _run_job(job: str) -> int:
+    command = ["job", "execute", "-m", "attrition_platform.definitions", "-j", job]
+    return _dagster([*command, "-c", str(Path(__file__).parents[1] / "defs" / "plain_progress.yaml")])
 
 
 def _dagster(arguments: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from attrition_platform.defs.assets import champion, features, governance, ingest, modeling, splits
+from attrition_platform.defs.assets import champion, features, governance, ingest, modeling, serving, splits
 from attrition_platform.defs.checks import build_checks
 from attrition_platform.defs.progress import plain_logger
 from attrition_platform.defs.resources import build_resources
@@ -28,6 +28,7 @@ def gather(platform: Platform) -> dg.Definitions:
             *modeling.challenger_assets(),
             *governance.governance_assets(contract),
             *champion.champion_assets(),
+            *serving.scored_assets(contract),
         ],
         asset_checks=build_checks(),
         jobs=jobs,

@@ -1,22 +1,28 @@
-"""The main job, and when it runs by the clock."""
+"""The jobs, and when the main one runs by the clock."""
 
 from typing import Any
 
 import dagster as dg
 
 TRAIN_CHAMPION = "train_champion"
+SCORE_EMPLOYEES = "score_employees"
 TIME_ZONE = "UTC"
 
 
 def build_jobs_and_schedules() -> tuple[list[Any], list[dg.ScheduleDefinition]]:
-    """Build the main job (raw data to champion) and its nightly and weekly schedules.
+    """Build the main job (raw data to champion) with its nightly and weekly schedules, and the scoring job.
 
     A nightly run on unchanged data fits nothing; it re-decides and says what it reused.
     """
     job = dg.define_asset_job(
         TRAIN_CHAMPION,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups("serving"),
         description="The main job: takes in the inbox, trains, audits, decides and names the champion.",
+    )
+    score = dg.define_asset_job(
+        SCORE_EMPLOYEES,
+        selection=dg.AssetSelection.groups("ingest", "features", "serving"),
+        description="Takes in the inbox and scores every current employee with the champion.",
     )
     nightly = dg.ScheduleDefinition(
         name="train_nightly",
@@ -34,4 +40,4 @@ def build_jobs_and_schedules() -> tuple[list[Any], list[dg.ScheduleDefinition]]:
         description="Every Monday at 05:00: the weekly retrain.",
         tags={"cause": "weekly"},
     )
-    return [job], [nightly, weekly]
+    return [job, score], [nightly, weekly]

@@ -34,11 +34,16 @@ def champion_arm(platform: Platform) -> Arm:
     """
     record = release_state(platform.ledger.records()).stable
     if record is None:
-        raise NoChampionError(
-            f"Contract '{platform.contract.name}' has no champion yet, so nobody can be scored. "
-            "Run `make train`; `attrition decision` says what blocked the last challenger."
-        )
+        raise NoChampionError(no_champion(platform))
     return load_arm(platform, record)
+
+
+def no_champion(platform: Platform) -> str:
+    """Say that there is no champion, and what to do."""
+    return (
+        f"Contract '{platform.contract.name}' has no champion yet, so nobody can be scored. "
+        "Run `make train`; `attrition decision` says what blocked the last challenger."
+    )
 
 
 def to_record(

@@ -46,6 +46,7 @@ def test_the_edges_are_the_designed_ones() -> None:
     groups = [name for name in found if name.startswith("features/")]
     assert set(groups) < set(found["train_split"])
     assert set(groups) < set(found["frontier"])
+    assert {*groups, "champion", "validated_employees"} == set(found["scored_employees"])
 
 
 def test_no_candidate_reads_the_test_side_or_protected_columns() -> None:
@@ -56,6 +57,19 @@ def test_no_candidate_reads_the_test_side_or_protected_columns() -> None:
         if key.path[0] == "candidates":
             parents = {parent.to_user_string() for parent in graph.get(key).parent_keys}
             assert parents == {"train_split", "validation_split"}
+
+
+def test_the_main_job_ends_with_the_champion_and_the_scoring_job_needs_no_training() -> None:
+    """Before the first champion there is nothing to score with, which must not fail the training."""
+    from attrition_platform.definitions import defs
+
+    def assets(job: str) -> set[str]:
+        return {key.to_user_string() for key in defs.resolve_job_def(job).asset_layer.executable_asset_keys}
+
+    scored = assets("score_employees")
+    assert "scored_employees" not in assets("train_champion")
+    assert {"raw_employees", "scored_employees", "features/tenure"} <= scored
+    assert not {"challenger", "champion", "train_split"} & scored
 
 
 def test_checks_that_guard_the_next_stage_block() -> None:
