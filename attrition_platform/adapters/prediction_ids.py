@@ -34,7 +34,7 @@ def prediction_ids(clock: Callable[[], int] = time.time_ns) -> Callable[[], str]
     >>> next_id = prediction_ids(clock=lambda: 1_760_000_000_000_000_000)
     >>> first, second = next_id(), next_id()
     >>> first[:13], len(first), first < second
-    ('0199c7ee50007', 32, True)
+    ('0199c82cc0007', 32, True)
     """
     lock = threading.Lock()
     last_millisecond, last, owner = -1, 0, -1
@@ -45,7 +45,7 @@ def prediction_ids(clock: Callable[[], int] = time.time_ns) -> Callable[[], str]
         with lock:
             # A forked child starts with the parent's state and would go on to the parent's next id.
             if now > last_millisecond or owner != os.getpid():
-                last_millisecond, owner = max(now, last_millisecond), os.getpid()
+                last_millisecond, owner = now, os.getpid()
                 drawn = int.from_bytes(os.urandom(10), "big")
                 high, low = drawn >> 68, drawn & ((1 << 61) - 1)
                 last = last_millisecond << 80 | _VERSION | high << 64 | _VARIANT | low

@@ -112,7 +112,6 @@ class PredictionWriter:
                 )
             self._n_waiting += len(records)
             if self._turn_of is not loop:
-                self._hand_over_locked()
                 self._turn_of = loop
                 loop.call_soon(self._hand_over)
             self._turn.append(_Group(records, future))

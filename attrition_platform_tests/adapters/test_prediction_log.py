@@ -156,10 +156,16 @@ def test_tail_gives_the_newest_of_a_version_oldest_first(log: AnyLog) -> None:
 
 
 def test_equal_times_keep_the_order_of_writing(log: AnyLog) -> None:
-    records = [make_record(id=f"{99 - number:032x}") for number in range(5)]
+    records = [
+        make_record(
+            id=f"{99 - number:032x}", version=f"v{number % 2 + 1}", other_version=f"v{2 - number % 2}"
+        )
+        for number in range(5)
+    ]
     log.append(records)
 
     assert log.since(0) == records
+    assert log.since(0, version="v2") == records
     assert log.tail("v1", 2) == records[-2:]
 
 
@@ -217,7 +223,8 @@ def test_a_value_that_does_not_fit_is_refused_without_showing_it(
         log.append([make_record(), make_record(**secret | change)])
 
     assert "471" not in str(caught.value)
-    assert caught.value.__suppress_context__, "the database's own text quotes values"
+    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None, "the database's own text quotes values"
     assert log.count() == 0
     log.append([make_record()])
 
@@ -577,6 +584,28 @@ def test_four_processes_on_a_fresh_database_lose_nothing(
     assert log.count() == 400
     assert all(len(log.since(0, version=f"p{number}")) == 100 for number in range(4))
     log.close()
+
+
+def _open_all(folder: str, together: Any) -> None:
+    for number in range(12):
+        together.wait(60)
+        log = SqlPredictionLog(f"sqlite:///{folder}/{number}.sqlite")
+        log.append([make_record()])
+        log.close()
+
+
+@pytest.mark.slow
+def test_four_processes_open_fresh_files_at_the_same_moment(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(4)
+    openers = [context.Process(target=_open_all, args=(str(tmp_path), together)) for _ in range(4)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join(120)
+
+    assert [opener.exitcode for opener in openers] == [0, 0, 0, 0]
+    assert [SqlPredictionLog(f"sqlite:///{tmp_path / str(n)}.sqlite").count() for n in range(12)] == [4] * 12
 
 
 def test_ids_rise_within_a_millisecond_and_when_the_clock_is_set_back() -> None:

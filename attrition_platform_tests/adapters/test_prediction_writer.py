@@ -110,8 +110,12 @@ def test_a_write_does_not_return_before_the_log_has_written(log: GatedLog, start
 def test_requests_of_one_turn_share_one_transaction(log: GatedLog, start: Start) -> None:
     writer = start()
 
+    async def request() -> None:
+        time.sleep(0.001)  # lets the writer's thread run, as sending to a socket does
+        await writer.write(make_record())
+
     async def scenario() -> None:
-        await asyncio.gather(*(writer.write(make_record()) for _ in range(16)))
+        await asyncio.gather(*(request() for _ in range(16)))
 
     asyncio.run(scenario())
 
@@ -169,14 +173,14 @@ def test_one_bad_record_does_not_fail_its_neighbours(log: GatedLog, start: Start
     pair = [make_record(), known]
 
     async def scenario() -> list[BaseException | None]:
-        return await asyncio.gather(
+        writes = [
             writer.write(good[0]),
             writer.write(known),
             writer.write_many(good[1:3]),
             writer.write_many(pair),
             writer.write(good[3]),
-            return_exceptions=True,
-        )
+        ]
+        return await asyncio.gather(*writes, return_exceptions=True)
 
     outcomes = asyncio.run(scenario())
 
