@@ -52,7 +52,7 @@ async function start() {
   fillPersonPanel(panels[0], told);
   fillTablePanel(panels[1], told, showTeams);
   showTeams(null);
-  document.getElementById("who-decides").textContent = told.advice.who_decides;
+  document.getElementById("not-for").textContent = told.advice.not_for;
   document.getElementById("serving").textContent = `Model ${told.model_version} answers.`;
 }
 

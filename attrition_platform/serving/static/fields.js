@@ -4,7 +4,7 @@ import { make } from "./elements.js";
 import { sentence } from "./words.js";
 
 const MOST_RADIO_BUTTONS = 5;
-const MOST_RADIO_LETTERS = 44;
+const MOST_RADIO_LETTERS = 36;
 const UNKNOWN = "Unknown";
 
 /** One field of the form.

@@ -108,8 +108,8 @@ function limits(advice) {
     make("h3", { id: "limits-title" }, "Before you use this"),
     make("dl", {},
       make("div", {}, make("dt", {}, "What it is not for"), make("dd", {}, advice.not_for)),
-      make("div", {}, make("dt", {}, "Who decides"), make("dd", {}, advice.who_decides)),
-      make("div", {}, make("dt", {}, "How to contest it"), make("dd", {}, advice.contest))));
+      make("div", {}, make("dt", {}, "Who decides, in words for the person"), make("dd", {}, advice.who_decides)),
+      make("div", {}, make("dt", {}, "How the person can contest it"), make("dd", {}, advice.contest))));
 }
 
 function origin(prediction) {

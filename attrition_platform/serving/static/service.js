@@ -23,7 +23,7 @@ export async function ask(path, request = {}) {
   let lastKeyWasWrong = false;
   for (;;) {
     const answer = await send(path, request);
-    if (answer.ok) return answer.json();
+    if (answer.ok) return readAnswer(answer, request.signal);
     const refused = await readRefusal(answer);
     if (answer.status === 401) {
       key = await askForKey(lastKeyWasWrong || key !== null);
@@ -49,6 +49,15 @@ async function send(path, { body, media = "application/json", signal }) {
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     throw new Refused(0, "The service can't be reached. See whether it runs, then try again.");
+  }
+}
+
+async function readAnswer(answer, signal) {
+  try {
+    return await answer.json();
+  } catch {
+    if (signal?.aborted) throw signal.reason;
+    throw new Refused(answer.status, "The service's answer did not arrive whole. Try again.");
   }
 }
 

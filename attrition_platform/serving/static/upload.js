@@ -30,13 +30,21 @@ export function fillTablePanel(panel, told, onResults) {
   panel.replaceChildren(
     make("div", { class: "card" }, make("h2", {}, "A table of people"), drop, error), next);
 
+  let current = new AbortController();
   const take = async (file) => {
+    current.abort(new Refused(0, "Another table was chosen."));
+    const aborter = new AbortController();
+    current = aborter;
     error.textContent = "";
     next.replaceChildren();
     onResults(null);
     try {
       const extract = await readExtract(file, told);
-      next.replaceChildren(beforeSending(extract, told, next, onResults));
+      if (aborter.signal.aborted) return;
+      const finish = (trouble) => {
+        if (aborter === current) showResults(extract, told, next, trouble, onResults);
+      };
+      next.replaceChildren(beforeSending(extract, aborter, finish));
       announce(`${file.name}: ${people(extract.rows.length)}. See below what will be sent.`);
     } catch (problem) {
       if (!(problem instanceof BadTable)) throw problem;
@@ -54,13 +62,13 @@ export function fillTablePanel(panel, told, onResults) {
   });
 }
 
-function beforeSending(extract, told, place, onResults) {
+function beforeSending(extract, aborter, finish) {
   const start = make("button", { type: "button", class: "primary" }, `Estimate ${people(extract.rows.length)}`);
   const progress = make("div");
   const stays = extract.unread.filter((name) => name !== "");
   start.addEventListener("click", () => {
     start.hidden = true;
-    send(extract, progress).then((trouble) => showResults(extract, told, place, trouble, onResults));
+    send(extract, progress, aborter).then(finish);
   });
   return make("div", { class: "card" },
     make("h2", {}, "What will be sent"),
@@ -77,8 +85,7 @@ function beforeSending(extract, told, place, onResults) {
 }
 
 /** Send piece by piece; returns what stopped it, or null. */
-async function send(extract, place) {
-  const aborter = new AbortController();
+async function send(extract, place, aborter) {
   const total = extract.rows.filter((row) => row.problems === null).length;
   const bar = make("progress", { max: Math.max(total, 1), value: 0, id: "progress" });
   const words = make("span", {}, `0 of ${people(total)}`);
@@ -175,8 +182,8 @@ function details(extract, scored, told) {
     columns.splice(1, 0, { title: labelOf(told.id.name, told), isHeading: true,
       sortBy: (r) => r.cells[idAt], show: (r) => r.cells[idAt] });
   }
-  return make("section", { "aria-labelledby": "people-title" },
-    make("h3", { id: "people-title" }, "Person by person"),
+  return make("div", { class: "part" },
+    make("h3", {}, "Person by person"),
     make("p", { class: "quiet" }, "Reasons: ▲ raises the estimate, ▼ lowers it."),
     sortableTable({ caption: "Estimates, person by person", columns, rows: scored,
       sorted: { column: idAt >= 0 ? 2 : 1, down: true } }));
@@ -200,8 +207,8 @@ function refusals(extract, refused, told) {
     { title: "Column", sortBy: (l) => labelOf(l.problem.field, told), show: (l) => labelOf(l.problem.field, told) },
     { title: "What is wrong", sortBy: (l) => sentence(l.problem), show: (l) => sentence(l.problem) },
   ];
-  return make("section", { "aria-labelledby": "refused-title" },
-    make("h3", { id: "refused-title" }, "Refused rows"),
+  return make("div", { class: "part" },
+    make("h3", {}, "Refused rows"),
     make("p", { class: "quiet" }, "Correct these in your file and upload it again. Row 1 is the row of headings."),
     sortableTable({ caption: "Refused rows", columns, rows: lines }));
 }
