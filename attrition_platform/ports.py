@@ -184,7 +184,7 @@ class PredictionRecord:
     failed : bool
         Whether the arm's model (or, in the shadow, the canary) raised, and stable answered.
     latency_us : int
-        From the parsed body to the answer, without the wait for the log.
+        From the parsed body to the answer, without the other arm and without the wait for the log.
     shadow_latency_us : int or None
         What the canary took where it scored in the shadow.
     """
@@ -236,6 +236,10 @@ class PredictionLog(Protocol):
         version : str or None
             Only those with this `version` or `other_version`.
         """
+        ...
+
+    def tail(self, version: str, limit: int) -> list[PredictionRecord]:
+        """Newest `limit` predictions with this `version` or `other_version`, oldest first."""
         ...
 
     def count(self) -> int:

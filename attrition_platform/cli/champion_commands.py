@@ -151,6 +151,8 @@ def _what(kind: str, payload: dict[str, object]) -> str:
         return f"from {payload['from']} by {payload['by']}: {payload['reason']}"
     if kind == "decision":
         return f"{payload['outcome']} under {payload['policy']}"
+    if kind in ("approval", "canary-end"):
+        return f"by {payload['by']}: {payload['reason']}"
     return f"run {payload['run_id']}" if kind == "test-read" else f"{payload['family']}"
 
 

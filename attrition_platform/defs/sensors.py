@@ -9,9 +9,6 @@ import dagster as dg
 from attrition_platform.errors import AttritionError
 from attrition_platform.stages.platform import Platform
 
-# Where `attrition ui` serves unless it is told otherwise.
-DAGSTER_UI = "http://127.0.0.1:3000"
-
 
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def watch_canary(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
@@ -28,7 +25,7 @@ def watch_canary(context: dg.SensorEvaluationContext, platform: dg.ResourceParam
         canary = release_state(platform.ledger.records()).canary
         if canary is None:
             return dg.SkipReason("No canary is running.")
-        run_url = f"{DAGSTER_UI}/runs/{canary.payload['runs']['dagster']}"
+        run_url = f"{platform.settings.ui_url}/runs/{canary.payload['runs']['dagster']}"
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         result = watch(platform, platform.predictions, now, run_url)
     except Exception as error:  # whatever a database throws at it: a sensor that dies watches nothing

@@ -119,8 +119,8 @@ class Answer(msgspec.Struct, frozen=True):
         The other arm's model, where it scored along.
     other_probability : float or None
         None where it raised.
-    shadow_seconds : float or None
-        What the canary took in the shadow.
+    along_seconds : float or None
+        What the other arm took to score along.
     """
 
     pseudonym: str
@@ -141,7 +141,7 @@ class Answer(msgspec.Struct, frozen=True):
     failed: bool
     other_version: str | None
     other_probability: float | None
-    shadow_seconds: float | None
+    along_seconds: float | None
 
 
 class Predictor:
@@ -157,7 +157,7 @@ class Predictor:
     share : float
         Of the employees whom the canary answers for; 0 while it runs in the shadow.
     timer : callable
-        Seconds on a clock that never goes back, to time the shadow.
+        Seconds on a clock that never goes back, to time the arm that scores along.
     """
 
     def __init__(
@@ -230,7 +230,7 @@ class Predictor:
             turn.failed,
             turn.other_version,
             turn.other_probability,
-            turn.shadow_seconds,
+            turn.along_seconds,
         )
 
     def _take_turn(self, employee: Employee, pseudonym: str, fields: Fields, text: bool) -> _Turn:
@@ -264,11 +264,13 @@ class Predictor:
         except Exception:  # whatever a broken canary raises, stable answers and the log counts it
             turn = self._stable_turn(employee)
             return msgspec.structs.replace(turn, variant="canary", failed=True, other_version=canary.version)
+        started = self._timer()
         try:
             along = to_probability(self.stable.score(employee)[0], self.stable.compiled.link)
         except Exception:  # stable's failure is no fault of the canary
             return _Turn("canary", canary, score, contributions)
-        return _Turn("canary", canary, score, contributions, False, self.stable.version, along)
+        spent = self._timer() - started
+        return _Turn("canary", canary, score, contributions, False, self.stable.version, along, spent)
 
     def _shadow_turn(self, canary: Arm, employee: Employee, own: Employee | None) -> _Turn:
         turn = self._stable_turn(employee)
@@ -285,7 +287,7 @@ class Predictor:
             failed=failed,
             other_version=canary.version,
             other_probability=along,
-            shadow_seconds=spent,
+            along_seconds=spent,
         )
 
     def _read_for_canary(
@@ -310,7 +312,7 @@ class _Turn(msgspec.Struct, frozen=True):
     failed: bool = False
     other_version: str | None = None
     other_probability: float | None = None
-    shadow_seconds: float | None = None
+    along_seconds: float | None = None
 
 
 def _read(arm: Arm, fields: Fields, text: bool) -> Employee:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from attrition_platform.adapters.notifications import Delivery, Notification, Notifier
 from attrition_platform.errors import LateRunError, PredictionLogError, ReleaseError
@@ -33,14 +33,6 @@ VERDICT = "canary-verdict"  # who ramps and rolls back where no person does
 
 Watched = Literal["none", "continue", "ramp", "roll-back"]
 HandAction = Literal["ramp", "abort"]
-
-
-class WatchedLog(PredictionLog, Protocol):
-    """A prediction log that can be read from its end."""
-
-    def tail(self, version: str, limit: int) -> list[PredictionRecord]:
-        """Newest `limit` predictions with this `version` or `other_version`, oldest first."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -86,12 +78,12 @@ class CanaryTraffic:
     is_cut: bool = False
 
 
-def watch(platform: Platform, log: WatchedLog, at: str, run_url: str | None = None) -> WatchResult:
+def watch(platform: Platform, log: PredictionLog, at: str, run_url: str | None = None) -> WatchResult:
     """Look at the canary once, and ramp it or roll it back where the verdict says so.
 
     Parameters
     ----------
-    log : WatchedLog
+    log : PredictionLog
         The service's predictions.
     at : str
         The time, ISO 8601.
@@ -134,13 +126,13 @@ def watch(platform: Platform, log: WatchedLog, at: str, run_url: str | None = No
 
 
 def decide_by_hand(
-    platform: Platform, log: WatchedLog | None, action: HandAction, *, by: str, reason: str, at: str
+    platform: Platform, log: PredictionLog | None, action: HandAction, *, by: str, reason: str, at: str
 ) -> LedgerRecord:
     """Ramp or end the canary because a person says so, with what the log shows as evidence.
 
     Parameters
     ----------
-    log : WatchedLog or None
+    log : PredictionLog or None
         None where it can't be opened: the evidence says so, and the action goes on.
 
     Raises
@@ -165,7 +157,7 @@ def decide_by_hand(
     return record
 
 
-def canary_status(platform: Platform, log: WatchedLog) -> dict[str, Any]:
+def canary_status(platform: Platform, log: PredictionLog) -> dict[str, Any]:
     """Say what is released how, and what the verdict on the canary is now, as JSON values.
 
     Returns
@@ -198,7 +190,7 @@ def canary_status(platform: Platform, log: WatchedLog) -> dict[str, Any]:
     return status
 
 
-def read_traffic(log: WatchedLog, state: ReleaseState) -> CanaryTraffic:
+def read_traffic(log: PredictionLog, state: ReleaseState) -> CanaryTraffic:
     """Read what both arms answered since the canary began, the newest `MAX_READ` at most.
 
     Parameters
@@ -228,7 +220,7 @@ def read_traffic(log: WatchedLog, state: ReleaseState) -> CanaryTraffic:
     return traffic
 
 
-def _batches(log: WatchedLog, at: int) -> Iterator[list[PredictionRecord]]:
+def _batches(log: PredictionLog, at: int) -> Iterator[list[PredictionRecord]]:
     """Read the log in parts; what shares the last microsecond of a part is not given twice."""
     limit, given = BATCH, frozenset[str]()
     while True:
@@ -252,10 +244,8 @@ def _take(
         if record.other_version != canary.version:
             return
         spent = float("nan") if record.shadow_latency_us is None else record.shadow_latency_us / 1000
-        # The answer waited for the canary, so stable's own time is the rest.
-        own = record.latency_us / 1000 - (spent if record.shadow_latency_us is not None else 0.0)
-        differ = _differs(record, canary)
-        observe(Observation("stable", record.client, record.at, False, max(0.0, own), None))
+        own, differ = record.latency_us / 1000, _differs(record, canary)
+        observe(Observation("stable", record.client, record.at, False, own, None))
         observe(Observation("canary", record.client, record.at, record.failed, spent, differ))
         arms: tuple[ArmName, ...] = ("stable", "canary")
     elif record.variant == "canary":

@@ -11,7 +11,7 @@ from attrition_platform.stages.challenger import MODEL_FILES, read_predictions, 
 from attrition_platform.stages.governance import score_incumbent
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.platform import Platform
-from attrition_platform.stages.release import mirror, put_forward, registered_model
+from attrition_platform.stages.release import mirror, put_forward, registered_model, was_withdrawn
 
 if TYPE_CHECKING:
     from attrition_platform.modeling.promotion import Evidence, Gain
@@ -46,11 +46,7 @@ def decide_promotion(
     incumbent = platform.ledger.champion()
     version = challenger.facts["version"]
     decision_id = challenger.facts["decision_id"]
-    rolled_back = any(
-        (r.kind == "rollback" and r.payload.get("from") == version)
-        or (r.kind == "canary-end" and r.version == version)
-        for r in records
-    )
+    rolled_back = was_withdrawn(records, version)
     n_reads = sum(
         r.kind == "test-read" and r.version == decision_id and r.payload["takes_over"] is None
         for r in records

@@ -58,11 +58,12 @@ def to_record(
     client : str
         Name of the API key, or what stands for one.
     latency_us : int
-        From the parsed data to the answer.
+        From the parsed data to the answer, the arm that scored along included.
     keep_inputs : bool
         The policy's choice; without it the log has their hash only.
     """
-    shadow = answer.shadow_seconds
+    along_us = int((answer.along_seconds or 0.0) * 1e6)
+    in_shadow = answer.variant == "stable" and answer.along_seconds is not None
     return PredictionRecord(
         prediction_id,
         at,
@@ -80,6 +81,6 @@ def to_record(
         answer.other_version,
         answer.other_probability,
         answer.failed,
-        latency_us,
-        None if shadow is None else int(shadow * 1e6),
+        max(0, latency_us - along_us),
+        along_us if in_shadow else None,
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,11 @@ def make_record(**what: Any) -> PredictionRecord:
     return PredictionRecord(**usual | what)
 
 
+def _transaction(url: str | sa.URL) -> AbstractContextManager[sa.Connection]:
+    """A connection that is given back at once: PostgreSQL waits for open ones before it stops."""
+    return sa.create_engine(url, poolclass=sa.NullPool).begin()
+
+
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyLog]:
     if request.param == "memory":
@@ -61,7 +68,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyLog]:
     url = f"sqlite:///{tmp_path / 'predictions.sqlite'}"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
-        with sa.create_engine(url).begin() as connection:
+        with _transaction(url) as connection:
             connection.execute(sa.text(f"DROP TABLE IF EXISTS {TABLE}"))
     made = SqlPredictionLog(url)
     yield made
@@ -238,7 +245,7 @@ def test_the_database_itself_refuses_to_change_a_prediction(log: AnyLog, stateme
 
     with (
         pytest.raises(sa.exc.DBAPIError, match="append-only"),
-        sa.create_engine(log._engine.url).begin() as connection,
+        _transaction(log._engine.url) as connection,
     ):
         connection.exec_driver_sql(statement)
 
@@ -252,7 +259,7 @@ def test_postgres_refuses_to_empty_the_table(postgres_url: str) -> None:
 
     with (
         pytest.raises(sa.exc.DBAPIError, match="append-only"),
-        sa.create_engine(postgres_url).begin() as connection,
+        _transaction(postgres_url) as connection,
     ):
         connection.exec_driver_sql(f"TRUNCATE {TABLE}")
 
@@ -430,7 +437,7 @@ def test_a_file_that_is_no_database_can_not_be_opened(sqlite_file: Path) -> None
 @pytest.fixture
 def own_database(postgres_url: str) -> Iterator[tuple[str, Callable[[str], None]]]:
     """URL of a database of this test's own, and a way to give orders to its server."""
-    server = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    server = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
 
     def order(statement: str) -> None:
         with server.connect() as connection:
@@ -439,7 +446,6 @@ def own_database(postgres_url: str) -> Iterator[tuple[str, Callable[[str], None]
     order("CREATE DATABASE gone")
     yield sa.make_url(postgres_url).set(database="gone").render_as_string(hide_password=False), order
     order("DROP DATABASE gone WITH (FORCE)")
-    server.dispose()
 
 
 _END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'gone'"
@@ -512,7 +518,7 @@ def test_a_lock_in_postgres_is_waited_for_and_then_named(
 ) -> None:
     url, _ = own_database
     log = SqlPredictionLog(url, wait_seconds=0.2)
-    with sa.create_engine(url).begin() as connection:
+    with _transaction(url) as connection:
         connection.exec_driver_sql(f"LOCK TABLE {TABLE} IN EXCLUSIVE MODE")
 
         with pytest.raises(PredictionLogError, match=r"locked for 0\.2 s"):
@@ -545,7 +551,7 @@ def test_opening_again_does_not_wait_for_those_who_write(
 ) -> None:
     url, _ = own_database
     first = SqlPredictionLog(url)
-    with sa.create_engine(url).begin() as connection:
+    with _transaction(url) as connection:
         connection.exec_driver_sql(f"LOCK TABLE {TABLE} IN ROW EXCLUSIVE MODE")
 
         second = SqlPredictionLog(url)
@@ -648,10 +654,15 @@ def test_threads_never_get_the_same_id() -> None:
         threading.Thread(target=lambda mine: mine.extend(next_id() for _ in range(2_000)), args=(mine,))
         for mine in made
     ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns all the time
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
 
     assert len({i for mine in made for i in mine}) == 8_000
     assert all(mine == sorted(mine) for mine in made)

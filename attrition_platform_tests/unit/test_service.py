@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -371,6 +372,28 @@ def test_where_the_canary_raises_stable_answers_and_the_log_says_so(
     assert {answer.json()["model_version"] for answer in answers} == {V1}
     assert {answer.json()["variant"] for answer in answers} == {"stable"}
     assert all(one.failed and one.other_version == V2 for one in site.log.since(0))
+
+
+@pytest.mark.parametrize(("share", "mode", "slow"), [(0.99, "canary", "stable"), (0.0, "shadow", "canary")])
+def test_the_arm_that_scores_along_is_not_in_the_latency(
+    tmp_path: Path, share: float, mode: str, slow: str
+) -> None:
+    site = canary_site(tmp_path, share, mode)
+    compiled = getattr(site.host.predictor, slow).compiled
+    whole = compiled.explain_one
+
+    def lingers(x: Any) -> Any:
+        time.sleep(0.05)
+        return whole(x)
+
+    compiled.explain_one = lingers
+
+    site.predict()
+
+    (logged,) = site.log.since(0)
+    assert logged.latency_us < 25_000
+    assert logged.other_probability is not None
+    assert (logged.shadow_latency_us or 0) >= (50_000 if mode == "shadow" else 0)
 
 
 def test_a_canary_can_be_aborted_by_an_operator_only(tmp_path: Path) -> None:
