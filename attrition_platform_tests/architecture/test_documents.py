@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from attrition_platform.settings import Settings
+from attrition_platform.stages.platform import Platform
 from attrition_platform_tests.conftest import CHECKOUT, Place
+from attrition_platform_tests.load import serving
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 # Shown to people, and covered otherwise: the suite itself, a server, and what needs minutes.
-NOT_RUN_HERE = {"make test", "make check", "make ui", "make bench", "make lock", "make setup"}
+NOT_RUN_HERE = {"make serve", "make test", "make check", "make ui", "make bench", "make lock", "make setup"}
+
+
+def place_of(place: Place) -> Platform:
+    return Platform(Settings.from_environment(place.environment))
 
 
 def shown_commands(document: str) -> list[str]:
@@ -45,12 +53,19 @@ def test_the_readme_shows_both_commands_first() -> None:
 @pytest.mark.timeout(900)
 def test_every_command_of_the_readme_runs(place: Place, tmp_path: Path) -> None:
     """In their order and in one place, the way a reader types them."""
-    for command in shown_commands("README.md"):
-        if command in NOT_RUN_HERE:
-            continue
-        local = command.replace("/tmp/", f"{tmp_path}/").replace("data/inbox", f"{tmp_path}/data/inbox")
-        done = place.run("bash", "-c", f"set -o pipefail; {local}", ATTRITION_ROWS="6000")
-        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    with ExitStack() as running:
+        port: int | None = None
+        for command in shown_commands("README.md"):
+            if command in NOT_RUN_HERE:
+                continue
+            local = command.replace("/tmp/", f"{tmp_path}/").replace("data/inbox", f"{tmp_path}/data/inbox")
+            if command.startswith("curl "):
+                if port is None:  # from here on `make serve` runs
+                    port = running.enter_context(serving(place_of(place))).port
+                local = local.replace("curl ", "curl --fail ").replace(":8000", f":{port}")
+            done = place.run("bash", "-c", f"set -o pipefail; {local}", ATTRITION_ROWS="6000")
+            assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        assert port is not None
 
 
 def test_the_asset_table_names_every_asset() -> None:
