@@ -293,7 +293,7 @@ def make_table(n_good: int = 70) -> str:
     for i in range(n_good):
         level = ["Entry", "Mid", "Senior"][i % 3]
         remark = ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "<b>bold</b>", "plain"][i % 7]
-        pay, promotions = str(1000 + 100 * i), str(i % 6)
+        pay, promotions = str(1000 + 100 * (i % 20)), str(i % 6)
         rows.append([f"P{i}", level, "Yes", promotions, pay, "40", names[i % len(names)], remark])
     rows.insert(5, ["P-bad", "Boss", "Yes", "1", "1000", "40", "Sales", ""])
     text = io.StringIO()
@@ -383,6 +383,16 @@ def test_a_small_team_is_neither_shown_nor_computable(page: Any) -> None:
     options = page.locator("#group-by option").all_inner_texts()
     assert "Person" not in options
     assert "Pay" not in options, "a measurement divides nobody into teams"
+
+
+def test_nobody_is_grouped_by_who_they_are(page: Any) -> None:
+    """Several rows of the same people would make groups of the ids."""
+    rows = [f"P{i % 12},Mid,No,{i % 2},{1000 + i}" for i in range(48)]
+    upload(page, "\n".join(["Person,Level,Remote,Promotions,Pay", *rows]))
+    estimate(page)
+    page.get_by_role("tab", name="Teams").click()
+
+    assert page.locator("#group-by option").all_inner_texts() == ["Promotions"]
 
 
 def test_what_may_be_shown_for_any_sizes(page: Any) -> None:
@@ -489,7 +499,7 @@ def test_a_stopped_upload_keeps_what_is_done_and_says_what_is_not(page: Any) -> 
     rows = [f"Mid,No,{i % 6},{1000 + i}" for i in range(5400)]
     upload(page, "\n".join(["Level,Remote,Promotions,Pay", *rows]))
     page.get_by_role("button", name="Estimate").last.click()
-    page.get_by_text("5,000 of 5,400 people").wait_for()
+    page.get_by_text("5,000 of 5,400 people", exact=True).wait_for()
     page.get_by_role("button", name="Stop").click()
     page.locator(".results").wait_for()
 
@@ -498,13 +508,22 @@ def test_a_stopped_upload_keeps_what_is_done_and_says_what_is_not(page: Any) -> 
 
 
 def test_another_table_takes_the_place_of_one_that_is_on_its_way(page: Any) -> None:
-    page.route("**/predict/batch", lambda route: None)  # never answered
+    held: list[Any] = []
+    page.route("**/predict/batch", lambda route: route.continue_() if held else held.append(route))
     upload(page, make_table())
     page.get_by_role("button", name="Estimate").last.click()
     page.locator("progress").wait_for()
-    page.unroute_all(behavior="ignoreErrors")
-    upload(page, make_table(20), name="other.csv")
+    page.wait_for_timeout(100)
+    assert len(held) == 1, "never answered"
+    page.evaluate("""() => {
+        window.nShown = 0;
+        const look = () => { window.nShown += document.querySelectorAll(".results").length; };
+        new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+    }""")
+    with page.expect_event("requestfailed"):
+        upload(page, make_table(20), name="other.csv")
     page.get_by_role("button", name="Estimate 21 people").wait_for()
+    assert page.evaluate("window.nShown") == 0, "the first one's results came late"
     estimate(page)
 
     assert "20 people estimated, 1 refused" in text_of(page, ".results")

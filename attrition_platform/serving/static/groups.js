@@ -2,9 +2,9 @@
 
 /** Choose the groups that may be shown.
  *
- * A group below the minimum is hidden. What is hidden must not be computable as the total minus what is
- * shown: so at least two groups, and together at least the minimum, are hidden or none at all; the next
- * smallest shown groups are hidden along until that holds.
+ * A group below the minimum is hidden. What is hidden can be computed as the total minus what is shown, so
+ * all that is hidden must together be at least the minimum: until it is, the next smallest group is hidden
+ * along. Then it is never one group alone, because a single hidden one would be below the minimum.
  *
  * @template {{name: string, n: number}} G
  * @param {G[]} groups
@@ -14,9 +14,8 @@
 export function withheld(groups, minimum) {
   const bySize = [...groups].sort((a, b) => a.n - b.n || (a.name < b.name ? -1 : 1));
   let nHidden = bySize.filter((group) => group.n < minimum).length;
-  const tooFew = () =>
-    nHidden > 0 && (nHidden < 2 || bySize.slice(0, nHidden).reduce((sum, g) => sum + g.n, 0) < minimum);
-  while (nHidden < bySize.length && tooFew()) nHidden += 1;
+  const nPeople = () => bySize.slice(0, nHidden).reduce((sum, group) => sum + group.n, 0);
+  while (nHidden > 0 && nHidden < bySize.length && nPeople() < minimum) nHidden += 1;
   return { shown: bySize.slice(nHidden), hidden: bySize.slice(0, nHidden) };
 }
 
