@@ -208,9 +208,18 @@ def _engine(url: str, wait_seconds: float) -> sa.Engine:
         return engine
     if address.get_driver_name() != "psycopg2":
         raise sa.exc.ArgumentError("the log speaks SQLite and postgresql+psycopg2")
-    return sa.create_engine(
+    engine = sa.create_engine(
         address, pool_pre_ping=True, connect_args={"connect_timeout": max(2, round(wait_seconds))}
     )
+    milliseconds = int(3 * wait_seconds * 1000)
+
+    @sa.event.listens_for(engine, "connect")
+    def _lose_patience(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {milliseconds}")
+        connection.commit()
+
+    return engine
 
 
 @contextmanager

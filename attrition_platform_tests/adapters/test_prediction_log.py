@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
-import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from attrition_platform.adapters.prediction_appends import FIELDS, TABLE, PostgresAppender, SqliteAppender
 from attrition_platform.adapters.prediction_ids import prediction_ids
-from attrition_platform.adapters.prediction_log import SqlPredictionLog
+from attrition_platform.adapters.prediction_log import _ADVISORY_LOCK, SqlPredictionLog
 from attrition_platform.errors import PredictionLogError
 from attrition_platform.ports import PredictionRecord
 from attrition_platform_tests.adapters.memory_prediction_log import MemoryPredictionLog
@@ -546,6 +546,20 @@ def test_postgres_commits_durably_where_its_default_does_not(
 
 
 @pytest.mark.slow
+def test_opening_waits_for_another_that_initialises_and_then_says_so(
+    own_database: tuple[str, Callable[[str], None]],
+) -> None:
+    url, _ = own_database
+    with _transaction(url) as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+
+        with pytest.raises(PredictionLogError, match="can't be opened"):
+            SqlPredictionLog(url, wait_seconds=0.1)
+
+    SqlPredictionLog(url).close()
+
+
+@pytest.mark.slow
 def test_opening_again_does_not_wait_for_those_who_write(
     own_database: tuple[str, Callable[[str], None]],
 ) -> None:
@@ -554,7 +568,7 @@ def test_opening_again_does_not_wait_for_those_who_write(
     with _transaction(url) as connection:
         connection.exec_driver_sql(f"LOCK TABLE {TABLE} IN ROW EXCLUSIVE MODE")
 
-        second = SqlPredictionLog(url)
+        second = SqlPredictionLog(url, wait_seconds=0.2)
 
     second.append([make_record()])
     assert first.count() == 1
@@ -647,22 +661,30 @@ def test_a_forked_process_does_not_go_on_with_its_parents_ids() -> None:
     os.close(writing)
 
 
-def test_threads_never_get_the_same_id() -> None:
-    next_id = prediction_ids()
-    made: list[list[str]] = [[] for _ in range(4)]
-    threads = [
-        threading.Thread(target=lambda mine: mine.extend(next_id() for _ in range(2_000)), args=(mine,))
-        for mine in made
-    ]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # threads take turns all the time
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+def test_ids_rise_in_every_thread_when_threads_share_a_maker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that comes while another draws for a new millisecond must not go on from the old one."""
+    smaller_and_smaller = iter(range(2**60, 0, -1))
 
-    assert len({i for mine in made for i in mine}) == 8_000
+    def draw_slowly(n_bytes: int) -> bytes:
+        drawn = next(smaller_and_smaller).to_bytes(n_bytes, "big")
+        time.sleep(0.02)
+        return drawn
+
+    monkeypatch.setattr(os, "urandom", draw_slowly)
+    next_id = prediction_ids(clock=lambda: 5_000_000)
+    made: list[list[str]] = [[] for _ in range(4)]
+
+    def make(mine: list[str]) -> None:
+        for _ in range(10):
+            mine.append(next_id())
+            time.sleep(0.0005)
+
+    threads = [threading.Thread(target=make, args=(mine,)) for mine in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len({i for mine in made for i in mine}) == 40
     assert all(mine == sorted(mine) for mine in made)
+    assert {int(i[:12], 16) for mine in made for i in mine} == {5}
