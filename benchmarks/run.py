@@ -34,6 +34,7 @@ BENCHMARKS: Final = (
     "pruning",
     "import_time",
     "serving_speed",
+    "pointer_move",
     "scoring_scale",
     "canary_simulation",
 )

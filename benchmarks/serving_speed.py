@@ -186,8 +186,8 @@ class _Bench:
         return pipeline, load_arm(self.platform, record), self.X
 
     def load_ours(self, attrition: list[str]) -> dict[int, Load]:
-        port = _free_port()
-        with _server(
+        port = free_port()
+        with server(
             [*attrition, "serve", "--port", str(port)], self.environment, port, "/v2/health/ready"
         ) as pid:
             return self._load(pid, f"http://127.0.0.1:{port}/predict", json.dumps(self._employee()))
@@ -205,13 +205,13 @@ class _Bench:
             skops_trusted_types=list(TRUSTED_TYPES),
             pyfunc_predict_fn="predict_proba",
         )
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(place), "-p", str(port)]
         command += ["--env-manager", "local", "--host", "127.0.0.1"]
         body = json.dumps({"inputs": [X[0].tolist()]})
         quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
         quiet["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # it calls uvicorn by name
-        with _server(command, {**self.environment, **quiet}, port, "/ping") as pid:
+        with server(command, {**self.environment, **quiet}, port, "/ping") as pid:
             return self._load(pid, f"http://127.0.0.1:{port}/invocations", body)
 
     def _load(self, pid: int, url: str, body: str) -> dict[int, Load]:
@@ -292,14 +292,14 @@ def _install_wrk() -> None:
         subprocess.run(["apt-get", "install", "-y", "-qq", "wrk"], check=True, stdout=subprocess.DEVNULL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @contextmanager
-def _server(command: list[str], environment: Mapping[str, str], port: int, ready: str) -> Iterator[int]:
+def server(command: list[str], environment: Mapping[str, str], port: int, ready: str) -> Iterator[int]:
     with subprocess.Popen(
         command,
         env=dict(environment),

@@ -233,6 +233,12 @@ class Predictor:
             turn.along_seconds,
         )
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """Contract columns that a model of this predictor reads."""
+        canary = () if self.canary is None else self.canary.spec.source_columns
+        return frozenset(self.stable.spec.source_columns) | frozenset(canary)
+
     def _take_turn(self, employee: Employee, pseudonym: str, fields: Fields, text: bool) -> _Turn:
         """Let the employee's arm answer, and the other one score along."""
         canary = self.canary
@@ -242,11 +248,11 @@ class Predictor:
         if not in_share and self.share > 0.0:
             return self._stable_turn(employee)
         own = self._read_for_canary(canary, fields, employee, text)
-        if not in_share:
-            return self._shadow_turn(canary, employee, own)
         if own is None:  # it asks for what was not sent: no failure of its own, and no answer
             return self._stable_turn(employee)
-        return self._canary_turn(canary, employee, own)
+        if in_share:
+            return self._canary_turn(canary, employee, own)
+        return self._shadow_turn(canary, employee, own)
 
     def _stable_turn(self, employee: Employee) -> _Turn:
         try:
@@ -272,15 +278,14 @@ class Predictor:
         spent = self._timer() - started
         return _Turn("canary", canary, score, contributions, False, self.stable.version, along, spent)
 
-    def _shadow_turn(self, canary: Arm, employee: Employee, own: Employee | None) -> _Turn:
+    def _shadow_turn(self, canary: Arm, employee: Employee, own: Employee) -> _Turn:
         turn = self._stable_turn(employee)
         started = self._timer()
-        along, failed = None, own is None
-        if own is not None:
-            try:
-                along = to_probability(canary.score(own)[0], canary.compiled.link)
-            except Exception:  # it only scores along: nobody's answer hangs on it
-                failed = True
+        along, failed = None, False
+        try:
+            along = to_probability(canary.score(own)[0], canary.compiled.link)
+        except Exception:  # it only scores along: nobody's answer hangs on it
+            failed = True
         spent = self._timer() - started
         return msgspec.structs.replace(
             turn,

@@ -288,7 +288,7 @@ class Routes:
         if predictor is None:
             return self._service.not_ready()
         contract, policy = predictor.contract, predictor.policy
-        reads = [name for name in contract.columns if name in predictor.stable.spec.source_columns]
+        reads = [name for name in contract.columns if name in predictor.reads]
         told = {
             "contract": contract.name,
             "id": None if contract.id is None else asdict(describe_field(contract.id, contract)),

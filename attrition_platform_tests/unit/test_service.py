@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -394,6 +395,27 @@ def test_the_arm_that_scores_along_is_not_in_the_latency(
     assert logged.latency_us < 25_000
     assert logged.other_probability is not None
     assert (logged.shadow_latency_us or 0) >= (50_000 if mode == "shadow" else 0)
+
+
+@pytest.mark.parametrize(("share", "mode"), [(0.99, "canary"), (0.0, "shadow")])
+def test_a_canary_that_asks_for_what_was_not_sent_has_not_failed(
+    tmp_path: Path, share: float, mode: str
+) -> None:
+    site = canary_site(tmp_path, share, mode)
+    predictor = site.host.predictor
+    assert predictor is not None
+    assert predictor.canary is not None
+    spec = predictor.canary.spec
+    more = dataclasses.replace(spec, source_columns=("age", *spec.source_columns))
+    predictor.canary = dataclasses.replace(predictor.canary, spec=more)
+
+    without, with_age = site.predict(), site.predict(age=40)
+
+    assert (without.status_code, with_age.status_code) == (200, 200)
+    first, second = site.log.since(0)
+    assert (first.failed, first.other_version, first.version) == (False, None, V1)
+    assert second.other_version is not None
+    assert "age" in [field["name"] for field in site.ask("GET", "/form").json()["fields"]]
 
 
 def test_a_canary_can_be_aborted_by_an_operator_only(tmp_path: Path) -> None:
