@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import shutil
-import socket
-import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,56 +15,6 @@ from attrition_platform.ports import Ledger, verify_chain
 from attrition_platform_tests.adapters.memory_ledger import MemoryLedger
 
 T1, T2, T3 = (f"2026-01-0{day}T00:00:00.000+00:00" for day in (1, 2, 3))
-
-
-def _postgres_binary(name: str) -> str | None:
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name)
-
-
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server on loopback, made for this session."""
-    initdb, server = _postgres_binary("initdb"), _postgres_binary("postgres")
-    if initdb is None or server is None:
-        assert not os.environ.get("ATTRITION_CI"), "PostgreSQL is missing; .ci/run installs it."
-        pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        as_user = ["runuser", "-u", "postgres", "--"]
-        for parent in (folder, *folder.parents[:3]):
-            if str(parent).startswith("/tmp/pytest"):
-                parent.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = folder / "data"
-    subprocess.run(
-        [*as_user, initdb, "-D", str(data), "-U", "attrition", "-A", "trust"], check=True, capture_output=True
-    )
-    options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
-    with subprocess.Popen(
-        [*as_user, server, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as p:
-        url = f"postgresql+psycopg2://attrition@127.0.0.1:{port}/postgres"
-        _wait_for(url)
-        yield url
-        p.terminate()
-
-
-def _wait_for(url: str) -> None:
-    import time
-
-    engine = sa.create_engine(url)
-    for _ in range(150):
-        try:
-            engine.connect().close()
-            return
-        except sa.exc.OperationalError:
-            time.sleep(0.2)
-    raise AssertionError("PostgreSQL did not start")
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.slow)])

@@ -22,9 +22,6 @@ from attrition_platform.adapters.prediction_log import _ADVISORY_LOCK, SqlPredic
 from attrition_platform.errors import PredictionLogError
 from attrition_platform.ports import PredictionRecord
 from attrition_platform_tests.adapters.memory_prediction_log import MemoryPredictionLog
-from attrition_platform_tests.adapters.test_ledger import postgres_url
-
-__all__ = ["postgres_url"]  # a fixture, found by its name
 
 AnyLog = MemoryPredictionLog | SqlPredictionLog
 _next_id = prediction_ids()
