@@ -27,7 +27,7 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-GROUPS = ("ingest", "features", "splits", "modeling", "governance")
+GROUPS = ("ingest", "features", "splits", "modeling", "governance", "serving")
 
 
 def free_port() -> int:
@@ -93,9 +93,11 @@ def test_the_lineage_shows_every_asset(ui: str, page) -> None:  # type: ignore[n
         page.get_by_text(group, exact=True).first.wait_for()
     page.wait_for_timeout(1500)
     keep_screenshot(page, "lineage")
-    page.goto(f"{ui}/assets/model_card?view=lineage&lineageScope=upstream&lineageDepth=9")
-    for key in defs.resolve_asset_graph().get_all_asset_keys():
-        page.get_by_text(shown(key.path[-1])).first.wait_for(state="attached")
+    graph = defs.resolve_asset_graph()
+    for leaf in (key for key in graph.get_all_asset_keys() if not graph.get(key).child_keys):
+        page.goto(f"{ui}/assets/{leaf.path[-1]}?view=lineage&lineageScope=upstream&lineageDepth=12")
+        for key in {leaf, *graph.get_ancestor_asset_keys(leaf)}:
+            page.get_by_text(shown(key.path[-1])).first.wait_for(state="attached")
 
 
 def test_a_materialization_shows_its_numbers_tables_and_plots(ui: str, page) -> None:  # type: ignore[no-untyped-def]
