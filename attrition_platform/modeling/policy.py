@@ -9,22 +9,23 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from attrition_platform.contracts.toml_file import explain
 from attrition_platform.errors import PolicyFileError
+from attrition_platform.modeling.strict import Positive, Rate, Strict
+from attrition_platform.modeling.watch_rules import (
+    DriftRule,
+    NotificationRule,
+    PerformanceRule,
+    SloRule,
+    TriggerRule,
+)
 
 SHIPPED = ("responsible", "unrestricted")
 
-Rate = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class GateLimits(_Strict):
+class GateLimits(Strict):
     """Limits that a challenger must keep.
 
     Attributes
@@ -72,7 +73,7 @@ class GateLimits(_Strict):
     min_test_positives: int = Field(default=50, ge=1)
 
 
-class ThresholdRule(_Strict):
+class ThresholdRule(Strict):
     """Where a probability becomes a flag.
 
     Attributes
@@ -88,7 +89,7 @@ class ThresholdRule(_Strict):
     capacity: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
 
 
-class Tiers(_Strict):
+class Tiers(Strict):
     """Probabilities from which an employee counts as high, medium or low risk; below: very low."""
 
     high: Rate = 0.65
@@ -102,14 +103,14 @@ class Tiers(_Strict):
         return self
 
 
-class Prices(_Strict):
+class Prices(Strict):
     """What training costs: the price of one CPU hour in the currency."""
 
     cpu_hour: Annotated[float, Field(ge=0.0)] = 0.05
     currency: str = "USD"
 
 
-class FairnessRule(_Strict):
+class FairnessRule(Strict):
     """Which groups the audit counts.
 
     Attributes
@@ -124,7 +125,7 @@ class FairnessRule(_Strict):
     min_group_size: int = Field(default=30, ge=1)
 
 
-class TuningBudget(_Strict):
+class TuningBudget(Strict):
     """How long the search may go on.
 
     Attributes
@@ -145,13 +146,13 @@ class TuningBudget(_Strict):
     seed: int = Field(default=20260101, ge=0)
 
 
-class SmallDataRule(_Strict):
+class SmallDataRule(Strict):
     """When train and validation together have fewer rows, candidates are cross-validated."""
 
     cross_validate_below_rows: int = Field(default=5000, ge=0)
 
 
-class CanaryRule(_Strict):
+class CanaryRule(Strict):
     """How a canary is watched; rates are per prediction.
 
     Attributes
@@ -196,7 +197,7 @@ class CanaryRule(_Strict):
         return self
 
 
-class ReleaseRule(_Strict):
+class ReleaseRule(Strict):
     """How a challenger that passed every gate reaches traffic.
 
     Attributes
@@ -213,7 +214,7 @@ class ReleaseRule(_Strict):
     canary: CanaryRule = CanaryRule()
 
 
-class ServingRule(_Strict):
+class ServingRule(Strict):
     """What the service keeps and shows.
 
     Attributes
@@ -231,7 +232,7 @@ class ServingRule(_Strict):
     min_team_size: int = Field(default=10, ge=2)
 
 
-class Advice(_Strict):
+class Advice(Strict):
     """What people are told beside a score, in their words.
 
     Attributes
@@ -258,8 +259,8 @@ class Advice(_Strict):
     )
 
 
-class Policy(_Strict):
-    """What may be promoted, what it may read, how it is released and what people are told.
+class Policy(Strict):
+    """What may be promoted, what it may read, how it is released, watched and told of.
 
     Attributes
     ----------
@@ -281,6 +282,11 @@ class Policy(_Strict):
     release: ReleaseRule = ReleaseRule()
     serving: ServingRule = ServingRule()
     advice: Advice = Advice()
+    drift: DriftRule = DriftRule()
+    performance: PerformanceRule = PerformanceRule()
+    triggers: TriggerRule = TriggerRule()
+    slo: SloRule = SloRule()
+    notifications: NotificationRule = NotificationRule()
 
     @model_validator(mode="after")
     def _excludes_in_order(self) -> Policy:
