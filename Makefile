@@ -14,7 +14,7 @@ setup: .venv/ready  ## Create .venv from the lock file
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v == (3, 11) else f"Python 3.11 is needed; this is {v[0]}.{v[1]}. Set PYTHON=/path/to/python3.11.")'
-	@echo "Setting up .venv from requirements.lock (162 pinned packages, one or two minutes) ..."
+	@echo "Setting up .venv from requirements.lock (189 pinned packages, one or two minutes) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --disable-pip-version-check -qq --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation --no-index -e .
