@@ -72,11 +72,14 @@ class MergedBatches:
         Rows for which a later batch has the same employee.
     n_labelled : int
         Employees whose outcome is known.
+    n_labelled_later : int
+        Those of them whose extract did not say it: an outcome file did.
     """
 
     n_rows: int
     n_superseded: int
     n_labelled: int
+    n_labelled_later: int
 
 
 def validate_batch(
@@ -123,18 +126,23 @@ def validate_batch(
     return tally.result(valid_path, quarantine_path)
 
 
-def merge_batches(valid_paths: Sequence[Path], out_path: Path) -> MergedBatches:
+def merge_batches(
+    valid_paths: Sequence[Path], out_path: Path, outcomes: pl.DataFrame | None = None
+) -> MergedBatches:
     """Write one row per employee, sorted by pseudonym; the row of the latest batch wins.
 
     Parameters
     ----------
     valid_paths : sequence of Path
         Validated files of one contract, oldest batch first; at least one.
+    outcomes : DataFrame or None
+        `pseudonym` (each once) and `left`: labels that became known after the extract. They fill what
+        an extract left open and never overrule what it says.
     """
     import polars as pl
 
     n_received = sum(_n_rows(path) for path in valid_paths)
-    n_rows = n_labelled = 0
+    n_rows = n_labelled = n_labelled_later = 0
     with _parquet_writer(out_path) as write:
         for low, high in _key_ranges(n_received):
             parts = [_read_range(path, low, high) for path in valid_paths]
@@ -142,10 +150,23 @@ def merge_batches(valid_paths: Sequence[Path], out_path: Path) -> MergedBatches:
             if len(parts) > 1:  # within one batch nobody stands twice
                 together = together.unique("pseudonym", keep="last", maintain_order=True)
             latest = together.sort("pseudonym")
+            label = _label_of(latest)
+            n_open = latest[label].null_count()
+            if outcomes is not None and n_open:
+                latest = _with_outcomes(latest, label, outcomes)
+                n_labelled_later += n_open - latest[label].null_count()
             write(latest)
             n_rows += latest.height
-            n_labelled += latest.height - latest[_label_of(latest)].null_count()
-    return MergedBatches(n_rows, n_received - n_rows, n_labelled)
+            n_labelled += latest.height - latest[label].null_count()
+    return MergedBatches(n_rows, n_received - n_rows, n_labelled, n_labelled_later)
+
+
+def _with_outcomes(latest: pl.DataFrame, label: str, outcomes: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    known = outcomes.select("pseudonym", pl.col("left").cast(latest.schema[label]).alias("outcome"))
+    joined = latest.join(known, on="pseudonym", how="left", maintain_order="left", validate="m:1")
+    return joined.with_columns(pl.coalesce(label, "outcome").alias(label)).drop("outcome")
 
 
 def column_hashes(path: Path) -> dict[str, str]:

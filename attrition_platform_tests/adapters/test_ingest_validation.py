@@ -207,6 +207,22 @@ def test_of_two_files_with_one_employee_the_later_wins(tmp_path: Path) -> None:
     assert pl.read_parquet(out).filter(pseudonym=who)["pay"].to_list() == [100]
 
 
+def test_outcomes_fill_what_an_extract_left_open_and_overrule_nothing(tmp_path: Path) -> None:
+    done = validate(tmp_path, "1,100,A,\n2,200,A,No\n3,300,A,\n4,400,B,\n")
+    out = tmp_path / "merged.parquet"
+    outcomes = pl.DataFrame(
+        {"pseudonym": pseudonyms(["1", "2", "4", "9"], KEY), "left": [True, True, False, True]}
+    )
+
+    merged = merge_batches([done.valid], out, outcomes)
+
+    assert (merged.n_rows, merged.n_labelled, merged.n_labelled_later) == (4, 3, 2)
+    frame = pl.read_parquet(out)
+    assert frame["pseudonym"].is_sorted()
+    labels = dict(zip(frame["pay"], frame["left"], strict=True))
+    assert labels == {100: True, 200: False, 300: None, 400: False}
+
+
 def test_large_batches_are_merged_in_parts_with_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
