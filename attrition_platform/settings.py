@@ -13,6 +13,7 @@
 | `ATTRITION_RATE_LIMIT` | predictions per second that one client may ask for | `1000` |
 | `ATTRITION_WEBHOOK_URL` | where notifications are posted as JSON | none: a file under the data folder only |
 | `ATTRITION_UI_URL` | the Dagster UI as people reach it, for links | `http://127.0.0.1:3000` |
+| `ATTRITION_REPORTS_URL` | the dashboard as people reach it, for links to reports | `http://127.0.0.1:3001` |
 | `ATTRITION_ROWS` | size of the generated population where no extract is given | `20000` |
 | `ATTRITION_THREADS` | threads that one step may use | all cores |
 """
@@ -57,6 +58,8 @@ class Settings:
         Where notifications are posted, beside the file under `data_dir`.
     ui_url : str
         Where people reach the Dagster UI; without a slash at the end.
+    reports_url : str
+        Where people reach the dashboard with its reports; without a slash at the end.
     generated_rows : int
         Size of the generated population.
     n_threads : int
@@ -74,6 +77,7 @@ class Settings:
     rate_limit: int
     webhook_url: str | None
     ui_url: str
+    reports_url: str
     generated_rows: int
     n_threads: int
 
@@ -116,6 +120,7 @@ class Settings:
             rate_limit=_whole_number(env, "ATTRITION_RATE_LIMIT", 1_000, least=1),
             webhook_url=env.get("ATTRITION_WEBHOOK_URL") or None,
             ui_url=(env.get("ATTRITION_UI_URL") or "http://127.0.0.1:3000").rstrip("/"),
+            reports_url=(env.get("ATTRITION_REPORTS_URL") or "http://127.0.0.1:3001").rstrip("/"),
             generated_rows=_whole_number(env, "ATTRITION_ROWS", 20_000, least=MIN_GENERATED_ROWS),
             n_threads=_whole_number(env, "ATTRITION_THREADS", os.cpu_count() or 1, least=1),
         )
