@@ -24,7 +24,6 @@ MAX_SEEN_SECONDS: Final = 2.0
 def run() -> Result:
     """Train once, add a second champion, then move the pointer back and forth under a running service."""
     from attrition_platform.settings import Settings
-    from attrition_platform.stages.challenger import utc_now
     from attrition_platform.stages.platform import Platform
     from attrition_platform.stages.release import roll_back
 
@@ -43,7 +42,7 @@ def run() -> Result:
         first = platform.ledger.champion()
         assert first is not None
         second = f"{'f' * 15}0"
-        platform.ledger.append("promotion", second, first.payload, at=utc_now())
+        platform.ledger.append("promotion", second, first.payload, at=platform.at())
         port = free_port()
         moves, seen = [], []
         command = [*attrition, "serve", "--port", str(port)]

@@ -167,7 +167,7 @@ class _Bench:
         from attrition_platform.modeling.families import FAMILIES
         from attrition_platform.modeling.families.family import fit_quietly
         from attrition_platform.scoring.pipelines import compile_pipeline
-        from attrition_platform.stages.challenger import MODEL_FILES, utc_now
+        from attrition_platform.stages.challenger import MODEL_FILES
         from attrition_platform.stages.predicting import load_arm
 
         settings = {**FAMILIES[family].first_params, **params}
@@ -182,7 +182,7 @@ class _Bench:
         champion = self.platform.ledger.champion()
         assert champion is not None
         payload = champion.payload | {"files": files, "family": family, "threshold": 0.5}
-        record = self.platform.ledger.append("promotion", version, payload, at=utc_now())
+        record = self.platform.ledger.append("promotion", version, payload, at=self.platform.at())
         return pipeline, load_arm(self.platform, record), self.X
 
     def load_ours(self, attrition: list[str]) -> dict[int, Load]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -132,7 +131,7 @@ def _decide(action: HandAction, reason: str, by: str | None) -> LedgerRecord:
         log = platform.predictions
     except PredictionLogError as error:  # it must not keep anyone from aborting
         click.echo(f"Note: {error}", err=True)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    now = platform.at()
     return decide_by_hand(platform, log, action, by=who, reason=why, at=now)
 
 

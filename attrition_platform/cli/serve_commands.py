@@ -86,7 +86,6 @@ def _alert(platform: Platform, kind: str, text: str, evidence: Mapping[str, Any]
     """Tell people that the champion does not serve; slow channels keep no request waiting."""
     from attrition_platform.adapters.notifications import Notification, Notifier
     from attrition_platform.stages.canary_watch import NOTIFICATIONS
-    from attrition_platform.stages.challenger import utc_now
 
     told = Notification(
         kind=f"service-{kind}",
@@ -97,7 +96,7 @@ def _alert(platform: Platform, kind: str, text: str, evidence: Mapping[str, Any]
         version_after=evidence.get("serving"),
         evidence=evidence,
         run_url=None,
-        at=utc_now(),
+        at=platform.at(),
     )
     settings = platform.settings
     Notifier(settings.data_dir / NOTIFICATIONS, settings.webhook_url).send(told)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import dagster as dg
 
 from attrition_platform.errors import AttritionError
@@ -26,7 +24,7 @@ def watch_canary(context: dg.SensorEvaluationContext, platform: dg.ResourceParam
         if canary is None:
             return dg.SkipReason("No canary is running.")
         run_url = f"{platform.settings.ui_url}/runs/{canary.payload['runs']['dagster']}"
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = platform.at()
         result = watch(platform, platform.predictions, now, run_url)
     except Exception as error:  # whatever a database throws at it: a sensor that dies watches nothing
         context.log.error(f"The canary was not judged ({type(error).__name__}); the next tick looks again.")

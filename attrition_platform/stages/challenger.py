@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +212,7 @@ class _Builder:
             record.kind == "decision" and record.payload.get("decision_id") == decision_id
             for record in ledger.records()
         )
-        ledger.claim_test_read(decision_id, run_id, at=utc_now(), takeover=not decided)
+        ledger.claim_test_read(decision_id, run_id, at=self.platform.at(), takeover=not decided)
 
     def _measure(self, pipeline: Pipeline, known: Side, cpu_seconds: float) -> None:
         from attrition_platform.modeling.latency import measure_latency
@@ -287,11 +286,6 @@ def _log_challenger(
     run.log_model(stored.pipeline, make_probe(stored.spec)[:5], TRUSTED_TYPES)
     for plot in PLOTS:
         run.log_file(out.folder / f"{plot}.png", "plots")
-
-
-def utc_now() -> str:
-    """The time as the ledger writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _model_files(platform: Platform, files: Mapping[str, str]) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
 from attrition_platform.errors import AttritionError, ReleaseError
-from attrition_platform.stages.challenger import MODEL_FILES, read_predictions, utc_now
+from attrition_platform.stages.challenger import MODEL_FILES, read_predictions
 from attrition_platform.stages.governance import score_incumbent
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.platform import Platform
@@ -96,7 +96,7 @@ def _record_decision(platform: Platform, result: StepResult) -> None:
     last = platform.ledger.last("decision")
     if last is None or last.payload["data_version"] != result.data_version:
         payload = result.facts | {"data_version": result.data_version}
-        platform.ledger.append("decision", result.facts["version"], payload, at=utc_now())
+        platform.ledger.append("decision", result.facts["version"], payload, at=platform.at())
 
 
 def _gain(

@@ -108,7 +108,7 @@ def validate(platform: Platform, raw: StepResult, progress: Progress) -> tuple[S
     kept: list[StepResult] = []
     refused: list[RefusedFileError] = []
     for batch in batches:
-        result = _validate_batch(platform, batch, progress)
+        result = validate_one_batch(platform, batch, progress)
         if "refused" in result.facts:
             refused.append(RefusedFileError(batch.name, **result.facts["refused"]))
             progress(str(refused[-1]))
@@ -120,7 +120,16 @@ def validate(platform: Platform, raw: StepResult, progress: Progress) -> tuple[S
     return _merge(platform, kept, refusals), _collect_quarantine(platform, kept)
 
 
-def _validate_batch(platform: Platform, batch: Batch, progress: Progress) -> StepResult:
+def validate_one_batch(platform: Platform, batch: Batch, progress: Progress) -> StepResult:
+    """Sort the rows of one batch, once.
+
+    Returns
+    -------
+    StepResult
+        Files ``valid.parquet`` and ``quarantined.parquet``, with counts as facts; only the fact
+        ``refused`` (reason and detail) where the batch was refused whole.
+    """
+
     def compute(out: StepOutput) -> None:
         from attrition_platform.adapters.validation import validate_batch
 

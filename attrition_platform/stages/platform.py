@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from attrition_platform.ports import Ledger
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Platform:
     """Everything that the stages share; each part is built at first use and then kept.
@@ -28,9 +34,16 @@ class Platform:
     ----------
     settings : Settings
         Where things lie and which rules apply.
+    clock : callable
+        The time in UTC; a simulated year brings its own.
     """
 
     settings: Settings
+    clock: Callable[[], datetime] = _utc_now
+
+    def at(self) -> str:
+        """The time now, in UTC, as records have it: ISO 8601 to the millisecond."""
+        return self.clock().isoformat(timespec="milliseconds")
 
     @cached_property
     def contract(self) -> Contract:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from attrition_platform.errors import LedgerError, ReleaseError
 from attrition_platform.ports import CROWNING, LedgerRecord
-from attrition_platform.stages.challenger import load_stored_scorer, utc_now
+from attrition_platform.stages.challenger import load_stored_scorer
 from attrition_platform.stages.platform import Platform
 
 _LOCK_SECONDS = 30
@@ -428,5 +428,5 @@ def _append(
     platform: Platform, kind: Any, version: str, payload: Mapping[str, Any], incumbent: str | None
 ) -> LedgerRecord:
     return platform.ledger.append(
-        kind, version, payload, at=utc_now(), expected_champion=incumbent, check_champion=True
+        kind, version, payload, at=platform.at(), expected_champion=incumbent, check_champion=True
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version
 from attrition_platform.errors import NoChampionError, StoreError
-from attrition_platform.stages.challenger import utc_now
 from attrition_platform.stages.ingest import Progress, hashes_of
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.predicting import load_arm, no_champion
@@ -69,7 +68,7 @@ def score_employees(
 
     def compute(out: StepOutput) -> None:
         _score_all(platform, arm, validated, used, out)
-        out.measured["scored_at"] = utc_now()
+        out.measured["scored_at"] = platform.at()
 
     policy = platform.policy
     result = platform.steps.run(

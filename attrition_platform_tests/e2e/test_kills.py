@@ -57,16 +57,15 @@ WATCHER = """
 from attrition_platform.settings import Settings
 from attrition_platform.stages.canary_watch import watch
 from attrition_platform.stages.platform import Platform
-from attrition_platform.stages.challenger import utc_now
 class Nobody:
     def mirror_champion(self, *_): pass
 platform = Platform(Settings.from_environment())
 platform.__dict__["registry"] = Nobody()
 print("ready", flush=True)
-watch(platform, platform.predictions, utc_now())
+watch(platform, platform.predictions, platform.at())
 print("ready", flush=True)
 while True:
-    watch(platform, platform.predictions, utc_now())
+    watch(platform, platform.predictions, platform.at())
 """
 
 
