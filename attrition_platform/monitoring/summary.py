@@ -350,9 +350,10 @@ def _number_counts(distinct: pl.DataFrame) -> ColumnCounts:
     value = pl.col("value")
     n_missing = int(distinct.filter(value.is_null())["n"].sum())
     present = distinct.filter(value.is_not_null())
-    # Adding 0.0 makes one value of 0.0 and -0.0.
-    sound = present.filter(value.is_finite() & (value.abs() <= LARGEST_NUMBER)).with_columns(value + 0.0)
-    counted = sound.group_by("value").agg(pl.col("n").sum()).sort("value")
+    sound = present.filter(value.is_finite() & (value.abs() <= LARGEST_NUMBER))
+    # Polars groups 0.0 with -0.0 and keeps whichever came first.
+    unsigned = sound.with_columns(pl.when(value == 0.0).then(0.0).otherwise(value).alias("value"))
+    counted = unsigned.group_by("value").agg(pl.col("n").sum()).sort("value")
     return ColumnCounts(
         "number",
         tuple(counted["value"].to_list()),

@@ -75,6 +75,12 @@ def test_typed_numbers_count_like_their_text() -> None:
     assert (typed.n_missing, typed.n_unreadable) == (1, 2)
 
 
+def test_minus_zero_is_zero_in_stored_bytes_too() -> None:
+    one, two = (FrameSummary(1, {"pay": counts("pay", *cells)}) for cells in (("-0", "0"), ("0", "-0")))
+
+    assert one.to_json() == two.to_json()
+
+
 def test_dates_are_days_typed_or_as_text() -> None:
     typed = counts("hired", dt.date(1970, 1, 2), None)
     text = counts("hired", "1970-01-02", "", "1970-13-02", "yesterday")
