@@ -63,7 +63,7 @@ def main() -> None:
     audit = governance.audit_fairness(platform, found, protected)
     frontier = governance.draw_frontier(platform, found, known, groups, protected, tell)
     decision = champion.decide_promotion(platform, found, audit, sides["test"], groups, None, tell)
-    crowned = champion.crown(platform, found, decision, {}, "bare", tell)
+    crowned = champion.crown(platform, found, decision, validated, {}, "bare", tell)
     write_card(
         platform,
         {

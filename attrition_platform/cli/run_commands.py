@@ -1,4 +1,4 @@
-"""`attrition train`, `score` and `ui`: start Dagster with this checkout's instance."""
+"""`attrition train`, `score`, `monitor` and `ui`: start Dagster with this checkout's instance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from attrition_platform.errors import AttritionError, SettingsError
 
-TRAIN, SCORE = "train_champion", "score_employees"
+TRAIN, SCORE, MONITOR = "train_champion", "score_employees", "monitor"
 
 
 @click.command()
@@ -54,6 +54,23 @@ def score() -> None:
     arm = champion_arm(Platform(Settings.from_environment()))
     click.echo(f"Champion     {arm.version}")
     if _run_job(SCORE):
+        raise AttritionError("The job failed; the lines above name the step. What was computed is kept.")
+
+
+@click.command()
+def monitor() -> None:
+    """Score every current employee, then judge drift, performance and SLOs.
+
+    `attrition drift`, `attrition performance` and `attrition slo` show what was found. Exits 1 when a stage
+    failed, 0 otherwise: what was found is a result, not a failure.
+    """
+    from attrition_platform.settings import Settings
+    from attrition_platform.stages.platform import Platform
+    from attrition_platform.stages.predicting import champion_arm
+
+    arm = champion_arm(Platform(Settings.from_environment()))
+    click.echo(f"Champion     {arm.version}")
+    if _run_job(MONITOR):
         raise AttritionError("The job failed; the lines above name the step. What was computed is kept.")
 
 

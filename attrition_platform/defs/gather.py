@@ -2,7 +2,16 @@
 
 import dagster as dg
 
-from attrition_platform.defs.assets import champion, features, governance, ingest, modeling, serving, splits
+from attrition_platform.defs.assets import (
+    champion,
+    features,
+    governance,
+    ingest,
+    modeling,
+    monitoring,
+    serving,
+    splits,
+)
 from attrition_platform.defs.checks import build_checks
 from attrition_platform.defs.progress import plain_logger
 from attrition_platform.defs.resources import build_resources
@@ -29,6 +38,7 @@ def gather(platform: Platform) -> dg.Definitions:
             *governance.governance_assets(contract),
             *champion.champion_assets(),
             *serving.scored_assets(contract),
+            *monitoring.monitoring_assets(),
         ],
         asset_checks=build_checks(),
         jobs=jobs,

@@ -6,23 +6,32 @@ import dagster as dg
 
 TRAIN_CHAMPION = "train_champion"
 SCORE_EMPLOYEES = "score_employees"
+MONITOR = "monitor"
 TIME_ZONE = "UTC"
 
 
 def build_jobs_and_schedules() -> tuple[list[Any], list[dg.ScheduleDefinition]]:
-    """Build the main job (raw data to champion) with its nightly and weekly schedules, and the scoring job.
+    """Build the main job (raw data to champion) and its schedules, scoring, and monitoring.
 
     A nightly run on unchanged data fits nothing; it re-decides and says what it reused.
     """
+    # Drift is judged in every run that takes data in; the rest of the watch needs scores and outcomes.
+    watch = dg.AssetSelection.groups("serving", "monitoring")
+    after_training = watch - dg.AssetSelection.assets("drift_report")
     job = dg.define_asset_job(
         TRAIN_CHAMPION,
-        selection=dg.AssetSelection.all() - dg.AssetSelection.groups("serving"),
+        selection=dg.AssetSelection.all() - after_training,
         description="The main job: takes in the inbox, trains, audits, decides and names the champion.",
     )
     score = dg.define_asset_job(
         SCORE_EMPLOYEES,
         selection=dg.AssetSelection.groups("ingest", "features", "serving"),
         description="Takes in the inbox and scores every current employee with the champion.",
+    )
+    monitor = dg.define_asset_job(
+        MONITOR,
+        selection=watch,
+        description="Scores every current employee, then judges drift, performance and SLOs.",
     )
     nightly = dg.ScheduleDefinition(
         name="train_nightly",
@@ -40,4 +49,4 @@ def build_jobs_and_schedules() -> tuple[list[Any], list[dg.ScheduleDefinition]]:
         description="Every Monday at 05:00: the weekly retrain.",
         tags={"cause": "weekly"},
     )
-    return [job, score], [nightly, weekly]
+    return [job, score, monitor], [nightly, weekly]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
 from attrition_platform.errors import AttritionError, ReleaseError
 from attrition_platform.stages.challenger import MODEL_FILES, read_predictions
+from attrition_platform.stages.drift import store_reference
 from attrition_platform.stages.governance import score_incumbent
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.platform import Platform
@@ -177,6 +178,7 @@ def crown(
     platform: Platform,
     challenger: StepResult,
     decision: StepResult,
+    validated: StepResult,
     inputs: Mapping[str, str],
     run_id: str,
     tell: Progress,
@@ -185,6 +187,8 @@ def crown(
 
     Parameters
     ----------
+    validated : StepResult
+        What the challenger was made from; a summary of it becomes the champion's reference.
     inputs : mapping of str to str
         Data versions of what the champion was made from.
     run_id : str
@@ -203,7 +207,7 @@ def crown(
     champion = platform.ledger.champion()
     version = challenger.facts["version"]
     if decision.facts["promoted"] and (champion is None or champion.version != version):
-        tell(_release(platform, challenger, decision, inputs, run_id))
+        tell(_release(platform, challenger, decision, validated, inputs, run_id))
         champion = platform.ledger.champion()
     elif champion is None:
         tell("There is no champion: the challenger was blocked and none came before it.")
@@ -224,6 +228,7 @@ def _release(
     platform: Platform,
     challenger: StepResult,
     decision: StepResult,
+    validated: StepResult,
     inputs: Mapping[str, str],
     run_id: str,
 ) -> str:
@@ -242,6 +247,7 @@ def _release(
         "reads": facts["reads"],
         "excluded_columns": facts["excluded_columns"],
         "metrics": {"test": facts["evaluation"]["metrics"]},
+        "reference": store_reference(platform, validated, challenger).files["reference.json"],
         "policy": {"name": platform.policy.name, "sha256": platform.policy_digest},
         "contract": {"name": platform.contract.name, "sha256": platform.contract_digest},
         "gates": decision.facts["gates"],

@@ -21,6 +21,7 @@ EDGES = {
     "champion": ["challenger", "promotion_decision", "split_manifest", "validated_employees"],
     "candidates/boosted_trees": ["train_split", "validation_split"],
     "features/compensation": ["validated_employees"],
+    "drift_report": ["raw_employees"],
 }
 BLOCKING = {
     "rows_keep_the_contract",
@@ -67,7 +68,8 @@ def test_the_main_job_ends_with_the_champion_and_the_scoring_job_needs_no_traini
         return {key.to_user_string() for key in defs.resolve_job_def(job).asset_layer.executable_asset_keys}
 
     scored = assets("score_employees")
-    assert "scored_employees" not in assets("train_champion")
+    assert not {"scored_employees", "performance_report", "slo_report"} & assets("train_champion")
+    assert {"drift_report", "champion"} <= assets("train_champion")
     assert {"raw_employees", "scored_employees", "features/tenure"} <= scored
     assert not {"challenger", "champion", "train_split"} & scored
 

@@ -32,7 +32,13 @@ def champion(
         "promotion_decision": promotion_decision.data_version,
     }
     result = stage.crown(
-        platform, challenger, promotion_decision, inputs, context.run.run_id, context.log.info
+        platform,
+        challenger,
+        promotion_decision,
+        validated_employees,
+        inputs,
+        context.run.run_id,
+        context.log.info,
     )
     return materialized(
         result,

@@ -1,0 +1,313 @@
+"""The newest window of data held against what the champion was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
+from attrition_platform.stages.ingest import Progress, read_columns, validate_one_batch
+from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.predicting import load_arm
+from attrition_platform.stages.release import release_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from attrition_platform.adapters.batches import Batch
+    from attrition_platform.monitoring.summary import FrameSummary
+    from attrition_platform.ports import LedgerRecord
+    from attrition_platform.scoring.predictor import Arm
+
+PREDICTION = "probability"
+PROBABILITY_DIGITS = 3
+WINDOW_DIGITS = 16
+MAX_SERVED = 200_000
+_CODE = ("monitoring", "contracts", "adapters/extract_files.py", "stages/drift.py")
+
+
+@dataclass(frozen=True)
+class Served:
+    """One day of answers by the champion.
+
+    Attributes
+    ----------
+    day : str
+        ISO date in UTC.
+    summary : FrameSummary
+        Probabilities, and the inputs where the policy keeps them.
+    """
+
+    day: str
+    summary: FrameSummary
+
+
+def store_reference(platform: Platform, validated: StepResult, challenger: StepResult) -> StepResult:
+    """Summarise the data that a challenger was made from, and its probabilities on the test side.
+
+    Returns
+    -------
+    StepResult
+        File ``reference.json``: exact counts of each column that the model reads, and of the
+        probabilities to three digits.
+    """
+    columns = tuple(challenger.facts["reads"])
+
+    def compute(out: StepOutput) -> None:
+        import polars as pl
+
+        from attrition_platform.monitoring.summary import summarise
+
+        rows = summarise(read_columns(platform, validated, columns), platform.contract, columns)
+        tested = pl.read_parquet(platform.file(challenger.files["predictions.parquet"]), columns=["y_prob"])
+        summary = _with_probabilities(rows, tested["y_prob"])
+        out.file("reference.json").write_bytes(summary.to_json())
+        out.facts.update(n_rows=summary.n_rows, columns=sorted(summary.columns))
+
+    return platform.steps.run(
+        "reference",
+        compute,
+        code=code_version("monitoring/summary.py", "stages/drift.py"),
+        inputs={name: validated.facts["columns"][name] for name in columns}
+        | {"challenger": challenger.data_version},
+        config={"contract": platform.contract_digest},
+    )
+
+
+def reference_of(platform: Platform, champion: LedgerRecord | None) -> FrameSummary | str:
+    """Read the champion's stored reference, or say in words why there is none."""
+    from attrition_platform.monitoring.summary import FrameSummary
+
+    if champion is None:
+        return "There is no champion yet, so there is nothing to compare with."
+    sha256 = champion.payload.get("reference")
+    if sha256 is None:
+        return (
+            f"Champion {champion.version} was released before references were stored; "
+            "the next one that is promoted brings its own."
+        )
+    return FrameSummary.from_json(platform.steps.store.verify(sha256).read_bytes())
+
+
+def judge_newest(platform: Platform, raw: StepResult, tell: Progress) -> StepResult:
+    """Hold the newest batch, and yesterday's answers of the service, against the champion's reference.
+
+    Parameters
+    ----------
+    raw : StepResult
+        `raw_employees`: names the batches, and which files of the inbox were refused whole.
+
+    Returns
+    -------
+    StepResult
+        Facts: ``window``, ``drifted``, ``score`` (None where nothing could be tested), ``columns`` (that
+        drifted), ``windows`` (each with its verdict), ``schema_changes``, ``blocks_scoring``,
+        ``reference`` (the champion, or None), ``problem`` (why nothing was judged, or None).
+    """
+    batch = newest_batch(platform, raw)
+    champion = release_state(platform.ledger.records()).stable
+    served = None if champion is None else _served_yesterday(platform, champion)
+    refused = [
+        {"file": entry["name"], "detail": entry["detail"]}
+        for entry in raw.measured["refused"]
+        if entry["reason"] == "header"
+    ]
+
+    def compute(out: StepOutput) -> None:
+        out.facts.update(_judge(platform, batch, champion, served, refused, tell))
+
+    result = platform.steps.run(
+        "drift_report",
+        compute,
+        code=code_version(*_CODE),
+        inputs={
+            "batch": batch.sha256,
+            "champion": "none" if champion is None else champion.hash,
+            "served": "none" if served is None else digest([served.day, served.summary.to_json().decode()]),
+        },
+        config={
+            "contract": platform.contract_digest,
+            "drift": platform.policy.drift.model_dump(mode="json"),
+            "refused": refused,
+        },
+    )
+    tell(in_words(result.facts))
+    return result
+
+
+def in_words(facts: Mapping[str, Any]) -> str:
+    """Say in one or two sentences what a drift report found.
+
+    >>> in_words({"problem": None, "window": "ab12", "drifted": False, "columns": [], "score": 0.031,
+    ...           "schema_changes": []})
+    'Window ab12: no column drifted (largest score 0.031).'
+    """
+    if facts["problem"]:
+        return str(facts["problem"])
+    score = "nothing could be tested" if facts["score"] is None else f"largest score {facts['score']:.3f}"
+    drifted = facts["columns"]
+    what = f"{', '.join(drifted)} drifted" if drifted else "no column drifted"
+    changes = [change["text"] for change in facts["schema_changes"]]
+    return " ".join([f"Window {facts['window']}: {what} ({score}).", *changes])
+
+
+def newest_batch(platform: Platform, raw: StepResult) -> Batch:
+    """The batch that was accepted last."""
+    from attrition_platform.adapters.batches import list_batches
+
+    newest = raw.facts["batches"][-1]["sha256"]
+    batches = list_batches(platform.settings.data_dir, platform.contract.name)
+    return next(batch for batch in batches if batch.sha256 == newest)
+
+
+def _judge(
+    platform: Platform,
+    batch: Batch,
+    champion: LedgerRecord | None,
+    served: Served | None,
+    refused: list[dict[str, str]],
+    tell: Progress,
+) -> dict[str, Any]:
+    from attrition_platform.monitoring.drift import judge_drift
+
+    reference = reference_of(platform, champion)
+    facts: dict[str, Any] = {
+        "window": batch.sha256[:WINDOW_DIGITS],
+        "reference": None if champion is None else champion.version,
+        "problem": reference if isinstance(reference, str) else None,
+        "drifted": False,
+        "score": None,
+        "columns": [],
+        "windows": [],
+        "schema_changes": [],
+        "blocks_scoring": False,
+    }
+    if isinstance(reference, str) or champion is None:
+        return facts
+    validated = validate_one_batch(platform, batch, tell)
+    windows = {facts["window"]: _batch_summary(platform, batch, validated, champion)}
+    if served is not None:
+        windows[served.day] = served.summary
+    # Windows of one evening share the year's chance of a false alarm.
+    rule = platform.policy.drift
+    shared = rule.model_copy(update={"windows_per_year": rule.windows_per_year * len(windows)})
+    for name, summary in windows.items():
+        known = _only(reference, summary)
+        verdict = judge_drift(known, summary, shared)
+        facts["windows"].append({"window": name, "n_rows": summary.n_rows, **verdict.as_json()})
+        facts["drifted"] |= verdict.drifted
+        facts["columns"] += [column for column in verdict.columns if column not in facts["columns"]]
+        if verdict.score is not None:
+            facts["score"] = max(facts["score"] or 0.0, verdict.score)
+    return facts
+
+
+def _only(reference: FrameSummary, window: FrameSummary) -> FrameSummary:
+    """The reference's columns that this kind of window can have: answers of a day may lack the inputs."""
+    if set(window.columns) == {PREDICTION}:
+        return replace(reference, columns={PREDICTION: reference.columns[PREDICTION]})
+    return reference
+
+
+def _with_probabilities(rows: FrameSummary, probabilities: pl.Series) -> FrameSummary:
+    from attrition_platform.monitoring.summary import count_numbers
+
+    rounded = count_numbers(probabilities.round(PROBABILITY_DIGITS))
+    return replace(rows, columns=rows.columns | {PREDICTION: rounded})
+
+
+def _batch_summary(
+    platform: Platform, batch: Batch, validated: StepResult, champion: LedgerRecord
+) -> FrameSummary:
+    """Count the cells of a batch as they came, and score the rows that keep the contract."""
+
+    def compute(out: StepOutput) -> None:
+        from attrition_platform.adapters.extract_files import read_extract
+        from attrition_platform.monitoring.summary import merge, summarise
+
+        columns = tuple(champion.payload["reads"])
+        chunks = read_extract(batch.path, platform.contract)
+        summary = merge([summarise(chunk, platform.contract, columns) for chunk in chunks])
+        if "valid.parquet" in validated.files:
+            valid = platform.file(validated.files["valid.parquet"])
+            arm = load_arm(platform, champion)
+            summary = _with_probabilities(summary, score_rows(platform, valid, arm))
+        out.file("summary.json").write_bytes(summary.to_json())
+        out.facts.update(n_rows=summary.n_rows)
+
+    from attrition_platform.monitoring.summary import FrameSummary
+
+    result = platform.steps.run(
+        "window_summary",
+        compute,
+        code=code_version("monitoring/summary.py", "contracts", "scoring", "features", "stages/drift.py"),
+        inputs={"batch": batch.sha256, "validated": validated.data_version, "champion": champion.hash},
+        config={"contract": platform.contract_digest},
+    )
+    return FrameSummary.from_json(platform.file(result.files["summary.json"]).read_bytes())
+
+
+def score_rows(platform: Platform, valid: Path, arm: Arm) -> pl.Series:
+    """Probabilities of validated rows, in their order.
+
+    Parameters
+    ----------
+    valid : Path
+        Parquet of validated rows, as a batch's validation wrote it.
+    """
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    from attrition_platform.features.groups import compute_group
+    from attrition_platform.features.matrix import to_matrix
+    from attrition_platform.scoring.compiled import to_probabilities
+
+    contract = platform.contract
+    found: list[pl.Series] = []
+    with pq.ParquetFile(valid) as file:
+        for group in range(file.num_row_groups):
+            rows = pl.from_arrow(file.read_row_group(group))
+            assert isinstance(rows, pl.DataFrame)
+            parts = [compute_group(rows, contract, name).drop("pseudonym") for name in contract.groups]
+            X = to_matrix(pl.concat(parts, how="horizontal"), arm.spec)
+            scores, _ = arm.compiled.explain_rows(X)
+            found.append(pl.Series(PREDICTION, to_probabilities(scores, arm.compiled.link)))
+    return pl.concat(found) if found else pl.Series(PREDICTION, [], dtype=pl.Float64)
+
+
+def _served_yesterday(platform: Platform, champion: LedgerRecord) -> Served | None:
+    """What the champion answered on the last whole day; None where it was asked too little."""
+    import polars as pl
+
+    from attrition_platform.monitoring.summary import FrameSummary, summarise
+
+    end = platform.clock().replace(hour=0, minute=0, second=0, microsecond=0)
+    begin = end - timedelta(days=1)
+    at = round(begin.timestamp() * 1e6)
+    log = platform.predictions
+    records = [
+        record
+        for record in log.since(at, version=champion.version, limit=MAX_SERVED)
+        if record.version == champion.version and record.at < round(end.timestamp() * 1e6)
+    ]
+    if len(records) < platform.policy.drift.min_rows:
+        return None
+    probabilities = pl.Series([record.probability for record in records])
+    inputs = [record.inputs for record in records if record.inputs is not None]
+    rows = FrameSummary(len(records), {})
+    if len(inputs) == len(records):
+        cells = pl.DataFrame(
+            [{name: _cell(value) for name, value in json.loads(text).items()} for text in inputs]
+        )
+        columns = [name for name in champion.payload["reads"] if name in cells.columns]
+        rows = summarise(cells, platform.contract, columns)
+    return Served(begin.date().isoformat(), _with_probabilities(rows, probabilities))
+
+
+def _cell(value: object) -> str | None:
+    return None if value is None else str(value)
