@@ -116,12 +116,46 @@ def test_rounding_to_whole_numbers_does_not_hide_another_unit(rounding: np.ufunc
     ]
 
 
+def test_numbers_that_were_cut_off_show_their_unit_too() -> None:
+    column = Column(source="Service", kind="count", unit="months")
+    months = np.random.default_rng(5).integers(0, 40, 5_000).astype(np.float64)
+
+    found = find_unit_change("service", column, numbers(months), numbers(np.floor(months[:500] / 12)))
+
+    assert found is not None
+    assert found.distance_after < 0.1
+
+
 @pytest.mark.parametrize("column", DRAWS)
 @pytest.mark.parametrize("growth", [0.92, 1.08, 1.25, 2.0, 3.0])
 def test_growth_is_no_other_unit(column: str, growth: float) -> None:
     before, now = (DRAWS[column](n, seed) for n, seed in ((1_000, 1), (2_000, 2)))
 
     assert changes(frame(**{column: numbers(before)}), frame(**{column: numbers(now * growth)})) == []
+
+
+def test_a_factor_near_one_must_fit_exactly_and_fit_the_unit() -> None:
+    """All distances half as long again may be a move of the company; so may 1.6 times the points."""
+    before = frame(distance=numbers(distances(5_000)), points=numbers(tenures(5_000)))
+    now = frame(distance=numbers(distances(5_000, 2) * 1.5), points=numbers(tenures(5_000, 2) * 1.609344))
+
+    assert changes(before, now) == []
+
+
+def test_a_few_huge_numbers_do_not_make_another_unit() -> None:
+    """They make every distance small beside the standard deviation."""
+    column = Column(source="Points", kind="continuous")
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        before, now, grown = (np.exp(rng.normal(0, 3, n)) for n in (1_000, 100, 2_000))
+        assert find_unit_change("points", column, numbers(before), numbers(now)) is None
+        assert find_unit_change("points", column, numbers(before), numbers(grown * 2)) is None
+
+
+def test_a_yes_or_no_in_numbers_has_no_unit() -> None:
+    before, now = numbers(np.repeat([0.0, 1.0], 500)), numbers(np.repeat([0.0, 12.0], 300))
+
+    assert changes(frame(points=before), frame(points=now)) == []
 
 
 def test_a_window_without_a_change_never_has_another_unit() -> None:
@@ -263,6 +297,8 @@ def test_straight_apostrophes_are_a_format_change_and_no_drift() -> None:
     assert (change.kind, change.column, change.blocks_scoring) == ("format-change", "degree", False)
     assert change.numbers == {"n_rows": 300, "share": 0.6}
     assert changes(before, now, n_normalised={"degree": 4}) == []
+    few = frame(degree=categories(PhD=60))
+    assert changes(few, few, n_normalised={"degree": 9}) == []
     assert changes(before, now, n_normalised={"degree": 300}, usual_normalised={"degree": 0.595}) == []
 
 
