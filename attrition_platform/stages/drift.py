@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
+from attrition_platform.stages.counting import COUNTING_CODE, count_batch
 from attrition_platform.stages.ingest import Progress, read_columns, validate_one_batch
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.predicting import load_arm
@@ -28,7 +29,7 @@ PREDICTION = "probability"
 PROBABILITY_DIGITS = 3
 WINDOW_DIGITS = 16
 MAX_SERVED = 200_000
-_CODE = ("monitoring", "contracts", "adapters/extract_files.py", "stages/drift.py")
+_CODE = ("monitoring", *COUNTING_CODE, "stages/drift.py")
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,40 @@ def _judge(
         facts["columns"] += [column for column in verdict.columns if column not in facts["columns"]]
         if verdict.score is not None:
             facts["score"] = max(facts["score"] or 0.0, verdict.score)
+    changes = _schema_changes(platform, batch, validated, reference, windows[facts["window"]])
+    facts["schema_changes"] = [*changes, *(_missing(entry) for entry in refused)]
+    facts["blocks_scoring"] = any(change["blocks_scoring"] for change in changes)
     return facts
+
+
+def _schema_changes(
+    platform: Platform, batch: Batch, validated: StepResult, reference: FrameSummary, window: FrameSummary
+) -> list[dict[str, Any]]:
+    from attrition_platform.adapters.extract_files import inspect_extract
+    from attrition_platform.monitoring.schema_change import find_schema_changes
+
+    extra = inspect_extract(batch.path, platform.contract, count_rows=False).extra
+    changes = find_schema_changes(
+        platform.contract,
+        reference,
+        window,
+        extra=extra,
+        n_normalised=validated.facts.get("n_normalised"),
+        min_named_rows=platform.policy.drift.min_named_rows,
+    )
+    return [change.as_json() for change in changes]
+
+
+def _missing(refused: Mapping[str, str]) -> dict[str, Any]:
+    """A file that was refused for its header, as a change of the schema."""
+    return {
+        "kind": "missing-column",
+        "column": "",
+        "text": f"File '{refused['file']}' was refused. {refused['detail']}",
+        "numbers": {},
+        "names": [],
+        "blocks_scoring": False,  # none of it came in
+    }
 
 
 def _only(reference: FrameSummary, window: FrameSummary) -> FrameSummary:
@@ -224,32 +258,14 @@ def _with_probabilities(rows: FrameSummary, probabilities: pl.Series) -> FrameSu
 def _batch_summary(
     platform: Platform, batch: Batch, validated: StepResult, champion: LedgerRecord
 ) -> FrameSummary:
-    """Count the cells of a batch as they came, and score the rows that keep the contract."""
-
-    def compute(out: StepOutput) -> None:
-        from attrition_platform.adapters.extract_files import read_extract
-        from attrition_platform.monitoring.summary import merge, summarise
-
-        columns = tuple(champion.payload["reads"])
-        chunks = read_extract(batch.path, platform.contract)
-        summary = merge([summarise(chunk, platform.contract, columns) for chunk in chunks])
-        if "valid.parquet" in validated.files:
-            valid = platform.file(validated.files["valid.parquet"])
-            arm = load_arm(platform, champion)
-            summary = _with_probabilities(summary, score_rows(platform, valid, arm))
-        out.file("summary.json").write_bytes(summary.to_json())
-        out.facts.update(n_rows=summary.n_rows)
-
-    from attrition_platform.monitoring.summary import FrameSummary
-
-    result = platform.steps.run(
-        "window_summary",
-        compute,
-        code=code_version("monitoring/summary.py", "contracts", "scoring", "features", "stages/drift.py"),
-        inputs={"batch": batch.sha256, "validated": validated.data_version, "champion": champion.hash},
-        config={"contract": platform.contract_digest},
-    )
-    return FrameSummary.from_json(platform.file(result.files["summary.json"]).read_bytes())
+    """Cells of a batch as they came, and the champion's probabilities for the rows that keep the contract."""
+    reads = champion.payload["reads"]
+    counted = count_batch(platform, batch)
+    summary = replace(counted, columns={n: c for n, c in counted.columns.items() if n in reads})
+    if "valid.parquet" not in validated.files:
+        return summary
+    valid = platform.file(validated.files["valid.parquet"])
+    return _with_probabilities(summary, score_rows(platform, valid, load_arm(platform, champion)))
 
 
 def score_rows(platform: Platform, valid: Path, arm: Arm) -> pl.Series:

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
 from attrition_platform.errors import NoDataError, RefusedFileError
+from attrition_platform.stages.counting import count_batch
 from attrition_platform.stages.platform import Platform
 
 if TYPE_CHECKING:
     import polars as pl
 
     from attrition_platform.adapters.batches import Batch
+    from attrition_platform.adapters.inbox import RefusedFile
+    from attrition_platform.monitoring.summary import FrameSummary
 
 Progress = Callable[[str], None]
 
 GENERATED_SEED = 7
+UNIT_CHANGE = "unit-change"
 IDENTITY_COLUMNS = ("pseudonym", "split_bucket")
 _INGEST_CODE = (
     "contracts",
@@ -27,13 +31,13 @@ _INGEST_CODE = (
 
 
 def take_in(platform: Platform, progress: Progress) -> StepResult:
-    """Accept what lies in the inbox and list the batches that this contract has.
+    """Accept what lies in the inbox and in `outcomes/`, and list what this contract has.
 
     Returns
     -------
     StepResult
-        Facts: ``batches`` (sha256, rows, origin), newest last. Measured: what this sweep accepted,
-        knew already, refused and left alone.
+        Facts: ``batches`` (sha256, rows, origin) and ``outcomes`` (sha256, employees), newest last.
+        Measured: what this sweep accepted, knew already, refused and left alone.
 
     Raises
     ------
@@ -58,17 +62,42 @@ def take_in(platform: Platform, progress: Progress) -> StepResult:
             )
         _generate(platform, progress)
         batches = list_batches(settings.data_dir, platform.contract.name)
+    outcomes, refused_outcomes = _take_in_outcomes(platform, progress)
     listed = [{"sha256": b.sha256, "rows": b.n_rows, "origin": b.origin, "name": b.name} for b in batches]
-    facts = {"batches": [{key: value for key, value in b.items() if key != "name"} for b in listed]}
+    facts = {
+        "batches": [{key: value for key, value in b.items() if key != "name"} for b in listed],
+        "outcomes": outcomes,
+    }
     measured = {
         "names": [b["name"] for b in listed],
         "accepted": [batch.sha256 for batch in report.accepted],
         "already_known": list(report.already_known),
         "left_alone": list(report.left_alone),
-        "refused": [{"name": r.name, "reason": r.reason, "detail": r.detail} for r in report.refused],
+        "refused": [
+            {"name": r.name, "reason": r.reason, "detail": r.detail}
+            for r in (*report.refused, *refused_outcomes)
+        ],
     }
     version = digest(facts)
     return StepResult("raw_employees", version, version, {}, facts, measured, not report.accepted)
+
+
+def _take_in_outcomes(
+    platform: Platform, progress: Progress
+) -> tuple[list[dict[str, Any]], list[RefusedFile]]:
+    """Sweep the outcome files; returns what is known now, and which files were refused."""
+    from attrition_platform.adapters.outcome_files import list_outcome_batches, sweep_outcomes
+
+    data_dir, contract = platform.settings.data_dir, platform.contract
+    swept = sweep_outcomes(data_dir / "outcomes", data_dir, contract, platform.key)
+    for refusal in swept.refused:
+        progress(f"Refused outcomes '{refusal.name}': {refusal.reason}. {refusal.detail}")
+    for batch in swept.accepted:
+        bad = sum(batch.n_bad.values())
+        told = f"Outcomes '{batch.name}': {batch.n_outcomes:,} known, {bad:,} rows could not be used"
+        progress(f"{told}, {batch.n_contradictions:,} contradict each other." if bad else f"{told}.")
+    known = list_outcome_batches(data_dir, contract.name)
+    return [{"sha256": b.content_sha256, "employees": b.n_outcomes} for b in known], swept.refused
 
 
 def _generate(platform: Platform, progress: Progress) -> None:
@@ -107,17 +136,47 @@ def validate(platform: Platform, raw: StepResult, progress: Progress) -> tuple[S
     ]
     kept: list[StepResult] = []
     refused: list[RefusedFileError] = []
+    earlier: FrameSummary | None = None
     for batch in batches:
         result = validate_one_batch(platform, batch, progress)
-        if "refused" in result.facts:
-            refused.append(RefusedFileError(batch.name, **result.facts["refused"]))
-            progress(str(refused[-1]))
-        else:
+        own = count_batch(platform, batch) if len(batches) > 1 else None
+        problem = _refusal(platform, batch, result, earlier, own)
+        if problem is None:
             kept.append(result)
+            earlier = _together(earlier, own)
+        else:
+            refused.append(problem)
+            progress(str(problem))
     if not kept:
         raise refused[0]
     refusals = [{"batch": error.file, "reason": error.reason} for error in refused]
-    return _merge(platform, kept, refusals), _collect_quarantine(platform, kept)
+    return _merge(platform, kept, refusals, raw.facts["outcomes"]), _collect_quarantine(platform, kept)
+
+
+def _refusal(
+    platform: Platform,
+    batch: Batch,
+    result: StepResult,
+    earlier: FrameSummary | None,
+    own: FrameSummary | None,
+) -> RefusedFileError | None:
+    """Say why a batch is refused whole: by the contract, or because its units are not those of before."""
+    from attrition_platform.monitoring.schema_change import unit_hint
+
+    refused = result.facts.get("refused")
+    told = [] if refused is None else [str(refused["detail"])]
+    if earlier is not None and own is not None:
+        changes = [change.text for change in unit_hint(platform.contract, earlier, own)]
+        if changes:
+            return RefusedFileError(batch.name, UNIT_CHANGE, " ".join([*changes, *told]))
+    return None if refused is None else RefusedFileError(batch.name, **refused)
+
+
+def _together(earlier: FrameSummary | None, own: FrameSummary | None) -> FrameSummary | None:
+    from attrition_platform.monitoring.summary import merge
+
+    known = [counts for counts in (earlier, own) if counts is not None]
+    return merge(known) if known else None
 
 
 def validate_one_batch(platform: Platform, batch: Batch, progress: Progress) -> StepResult:
@@ -168,15 +227,23 @@ def validate_one_batch(platform: Platform, batch: Batch, progress: Progress) -> 
     )
 
 
-def _merge(platform: Platform, kept: list[StepResult], refusals: list[dict[str, str]]) -> StepResult:
+def _merge(
+    platform: Platform,
+    kept: list[StepResult],
+    refusals: list[dict[str, str]],
+    outcomes: list[dict[str, Any]],
+) -> StepResult:
     def compute(out: StepOutput) -> None:
+        from attrition_platform.adapters.outcome_files import read_outcomes
         from attrition_platform.adapters.validation import column_hashes, merge_batches
 
         path = out.file("validated.parquet")
-        merged = merge_batches([platform.file(b.files["valid.parquet"]) for b in kept], path)
+        known = read_outcomes(platform.settings.data_dir, platform.contract.name) if outcomes else None
+        merged = merge_batches([platform.file(b.files["valid.parquet"]) for b in kept], path, known)
         out.facts.update(
             n_rows=merged.n_rows,
             n_labelled=merged.n_labelled,
+            n_labelled_later=merged.n_labelled_later,
             n_superseded=merged.n_superseded,
             n_received=sum(b.facts["n_rows"] for b in kept),
             n_normalised=_sum_counts([b.facts["n_normalised"] for b in kept]),
@@ -189,7 +256,7 @@ def _merge(platform: Platform, kept: list[StepResult], refusals: list[dict[str, 
         compute,
         code=code_version("adapters/validation.py"),
         inputs={str(i): b.data_version for i, b in enumerate(kept)},
-        config={"label": platform.contract.label, "refused": refusals},
+        config={"label": platform.contract.label, "refused": refusals, "outcomes": outcomes},
     )
 
 

@@ -65,6 +65,67 @@ def test_more_remote_work_and_more_pay_are_found_in_the_first_window_and_nothing
     assert copy.run("attrition", "drift", "--check").returncode == 1
 
 
+def test_what_changed_in_the_shape_of_the_data_is_named_and_is_no_drift_of_people(copy: Place) -> None:
+    straight = extract(seed=13).with_columns(pl.col("Education Level").cast(pl.String).str.replace("’", "'"))
+    report = watch(copy, straight.with_columns(pl.lit("x").alias("Badge Colour")))
+
+    changes = {(change["kind"], change["column"]) for change in report["schema_changes"]}
+    assert changes == {("format-change", "education_level"), ("new-column", "Badge Colour")}
+    assert (report["drifted"], report["blocks_scoring"]) == (False, False)
+
+    roles = pl.when(pl.int_range(pl.len()) % 100 < 8).then(pl.lit("Logistics"))
+    merged = extract(seed=14).with_columns(
+        roles.otherwise(pl.col("Job Role").cast(pl.String)).alias("Job Role")
+    )
+    report = watch(copy, merged)
+
+    (change,) = report["schema_changes"]
+    assert (change["kind"], change["column"], change["names"]) == ("new-category", "job_role", ["Logistics"])
+    assert report["columns"] == ["job_role"]
+    assert "'Logistics' (400 rows)" in change["text"]
+
+
+def test_years_sent_as_months_are_refused_before_anything_is_scored(copy: Place) -> None:
+    for seed in (15, 16):
+        frame = extract(seed=seed).with_columns(pl.col("Employee ID") + 1_000_000 * seed)
+        report = watch(copy, frame.with_columns(pl.col("Years at Company") * (12 if seed == 16 else 1)))
+
+    (change,) = report["schema_changes"]
+    assert (change["kind"], change["column"]) == ("unit-change", "years_at_company")
+    assert "months instead of years" in change["text"]
+    assert report["blocks_scoring"]
+
+    scored = copy.run("attrition", "score")
+
+    assert scored.returncode == 0, scored.stderr
+    assert "is refused: unit-change. 'years_at_company' looks like months" in scored.stderr + scored.stdout
+    assert "Scored 5,000 of" not in scored.stdout
+    counted = json.loads(copy.run("attrition", "scored", "show", "--json").stdout)
+    assert 0 < counted["n_employees"] < N_ROWS
+
+
+def test_outcomes_that_arrive_later_become_labels(copy: Place) -> None:
+    frame = extract(seed=17)
+    inbox, outcomes = copy.folder / "data" / "inbox", copy.folder / "data" / "outcomes"
+    inbox.mkdir(exist_ok=True)
+    outcomes.mkdir(exist_ok=True)
+    frame.with_columns(pl.lit("").alias("Attrition")).write_csv(inbox / "extract.csv")
+    told = frame.head(2_000).select("Employee ID", pl.lit("2026-03-31").alias("date"), outcome="Attrition")
+    told.write_csv(outcomes / "march.csv")
+    (outcomes / "poison.csv").write_bytes(b"\x00\xff" * 50)
+    select = "raw_employees,validated_employees,quarantined_employees"
+
+    done = copy.run(
+        "dagster", "asset", "materialize", "-m", "attrition_platform.definitions", "--select", select
+    )
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    newest = copy.folder / "data" / "pointers" / "reference" / "validated_employees" / "newest.json"
+    facts = json.loads(newest.read_text())["facts"]
+    assert (facts["n_labelled"], facts["n_labelled_later"], facts["n_rows"]) == (2_000, 2_000, N_ROWS)
+    assert "Refused outcomes 'poison.csv'" in done.stderr + done.stdout
+
+
 def test_before_the_first_champion_there_is_nothing_to_compare_with(place: Place) -> None:
     report = watch(place, extract())
 
