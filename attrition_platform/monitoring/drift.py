@@ -141,8 +141,8 @@ def _judged(answer: Answer, limit: float) -> Answer:
 def _step_up(p_values: list[float], level: float) -> float:
     """Largest p-value that Benjamini and Hochberg's procedure rejects; negative where it rejects none.
 
-    >>> _step_up([0.02, 0.001, 0.9, 0.03], level=0.05)
-    0.03
+    >>> _step_up([0.02, 0.001, 0.9, 0.045], level=0.05)
+    0.02
     >>> _step_up([0.2, 0.9], level=0.05)
     -1.0
     """

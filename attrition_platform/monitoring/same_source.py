@@ -26,7 +26,7 @@ _ENDS = tuple(2.0**-power for power in range(4, 9))
 CUT_SHARES: Final = np.array(
     [*reversed(_ENDS), *(i / 8 for i in range(1, 8)), *(1 - share for share in _ENDS)]
 )
-SMALLEST: Final = 1e-300  # instead of an underflow to zero
+_LOG_SMALLEST: Final = math.log(1e-300)  # instead of an underflow to zero
 _TAIL_TERMS: Final = 20_000
 _STAKES: Final = np.geomspace(1e-3, 1e2, 60)
 
@@ -81,10 +81,8 @@ def numbers_p_value(reference: Ints, window: Ints) -> float:
     below = np.cumsum(reference + window)[:-1]
     n_pooled = int(reference.sum() + window.sum())
     if len(below) > len(CUT_SHARES):
-        wanted = CUT_SHARES * n_pooled
-        right = np.clip(np.searchsorted(below, wanted), 1, len(below) - 1)
-        nearer_left = wanted - below[right - 1] < below[right] - wanted
-        cuts = np.unique(np.where(nearer_left, right - 1, right))
+        reached = np.searchsorted(below, CUT_SHARES * n_pooled)
+        cuts = np.unique(np.minimum(reached, len(below) - 1))
     else:
         cuts = np.arange(len(below))
     return _smallest(np.cumsum(window)[cuts], below[cuts], int(window.sum()), n_pooled)
@@ -187,4 +185,4 @@ def _log_choose(n: Floats | np.float64, k: Floats | np.float64) -> Floats:
 def _clipped(log_p: float) -> float:
     if math.isnan(log_p):
         return math.nan
-    return min(1.0, max(SMALLEST, math.exp(max(log_p, -690.0))))
+    return math.exp(min(0.0, max(_LOG_SMALLEST, log_p)))

@@ -350,7 +350,7 @@ def _number_counts(distinct: pl.DataFrame) -> ColumnCounts:
     value = pl.col("value")
     n_missing = int(distinct.filter(value.is_null())["n"].sum())
     present = distinct.filter(value.is_not_null())
-    sound = present.filter(value.is_finite() & (value.abs() <= LARGEST_NUMBER))
+    sound = present.filter(value.abs() <= LARGEST_NUMBER)  # NaN is not
     # Polars groups 0.0 with -0.0 and keeps whichever came first.
     unsigned = sound.with_columns(pl.when(value == 0.0).then(0.0).otherwise(value).alias("value"))
     counted = unsigned.group_by("value").agg(pl.col("n").sum()).sort("value")

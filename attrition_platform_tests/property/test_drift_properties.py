@@ -67,7 +67,7 @@ def times(column: ColumnCounts, factor: int) -> ColumnCounts:
 pairs = st.sampled_from(["number", "category"]).flatmap(lambda kind: st.tuples(columns(kind), columns(kind)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows, st.integers(0, 25))
 def test_summaries_of_parts_add_up_to_the_summary_of_the_whole(
     table: list[tuple[str | None, ...]], n: int
@@ -78,7 +78,7 @@ def test_summaries_of_parts_add_up_to_the_summary_of_the_whole(
     assert merge([whole]) == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows, st.randoms(use_true_random=False))
 def test_a_summary_counts_every_cell_once_in_any_order_and_survives_storage(
     table: list[tuple[str | None, ...]], random: object

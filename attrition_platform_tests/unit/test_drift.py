@@ -152,7 +152,9 @@ def test_nothing_to_test_has_no_score() -> None:
 
 def test_a_constant_that_changes_is_drift() -> None:
     assert judged(numbers(np.full(500, 7)), numbers(np.full(500, 8))).outcome == "drifted"
-    assert judged(categories(A=500), categories(B=500)).findings == ("distribution", "new-category")
+    other = judge_drift(frame(x=categories(A=500)), frame(x=categories(B=500)), RULE)
+    assert other.by_column["x"].findings == ("distribution", "new-category")
+    assert other.score == pytest.approx(math.sqrt(math.log(2)))
 
 
 def test_a_new_category_at_eight_percent_is_found_and_named() -> None:
@@ -253,7 +255,7 @@ def test_p_values_are_at_most_as_small_as_chance_makes_them() -> None:
         "novelty": (novelty_p_value, np.array([300, 40, 5, 3, 2, 2, *[1] * 50])),
     }
     for p_value_of, pooled in pool.values():
-        windows = rng.multivariate_hypergeometric(pooled, 100, size=1_500)
+        windows = rng.multivariate_hypergeometric(pooled, 100, size=800)
         p_values = np.array([p_value_of(pooled - window, window) for window in windows])
 
         for level in (0.2, 0.05, 0.01):
@@ -269,3 +271,11 @@ def test_a_decision_takes_milliseconds() -> None:
     judge_drift(reference, window, RULE)
 
     assert time.process_time() - before < 0.3
+
+
+def test_a_column_without_unreadable_cells_is_asked_for_missing_ones_alone() -> None:
+    """One set and not three, so that the p-value is that of the two-by-two table."""
+    verdict = judged(numbers(normal(980, 0), n_missing=20), numbers(normal(460, 1), n_missing=40))
+
+    missing = next(answer for answer in verdict.answers if answer.question == "missing-values")
+    assert missing.p_value == categories_p_value(np.array([980, 20]), np.array([460, 40]))

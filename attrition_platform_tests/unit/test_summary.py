@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attrition_platform.contracts.model import Column, Contract
+from attrition_platform.contracts.model import Column, Contract, Source
 from attrition_platform.contracts.toml_file import shipped_contract
 from attrition_platform.monitoring.summary import (
     ColumnCounts,
@@ -76,9 +76,17 @@ def test_typed_numbers_count_like_their_text() -> None:
 
 
 def test_minus_zero_is_zero_in_stored_bytes_too() -> None:
-    one, two = (FrameSummary(1, {"pay": counts("pay", *cells)}) for cells in (("-0", "0"), ("0", "-0")))
+    minus, plain = (FrameSummary(1, {"pay": counts("pay", zero)}) for zero in ("-0", "0"))
 
-    assert one.to_json() == two.to_json()
+    assert minus.to_json() == plain.to_json()
+
+
+def test_numbers_are_read_with_the_separators_that_the_contract_declares() -> None:
+    contract = CONTRACT.model_copy(update={"source": Source(decimal=",", thousands=".")})
+
+    found = summarise(pl.DataFrame({"pay": ["1.234,5", "12.34"]}), contract, ["pay"]).columns["pay"]
+
+    assert (found.values, found.n_unreadable) == ((1234.5,), 1)
 
 
 def test_dates_are_days_typed_or_as_text() -> None:
@@ -93,6 +101,9 @@ def test_truth_values_are_the_words_of_the_contract() -> None:
     assert counts("left", True, False, True).values == ("Left", "Stayed")
     assert counts("left", True, False, True).counts == (2, 1)
     assert counts("remote", True, False, None).values == ("No", "Yes")
+    label = Column(source="Left", kind="label", values=("Left", "Stayed"), positive="Left")
+    other = CONTRACT.model_copy(update={"columns": CONTRACT.columns | {"left": label}})
+    assert summarise(pl.DataFrame({"left": [True]}), other, ["left"]).columns["left"].values == ("Left",)
 
 
 @pytest.mark.parametrize("name", ["pay", "trips", "degree", "remote", "hired", "left"])
@@ -147,7 +158,14 @@ def test_a_number_does_not_merge_with_a_category() -> None:
 
 @pytest.mark.parametrize(
     ("values", "numbers"),
-    [((1.0, float("nan")), (1, 1)), ((2.0, 1.0), (1, 1)), ((1.0, 1.0), (1, 1)), ((1.0,), (0,)), ((1.0,), ())],
+    [
+        ((1.0, float("nan")), (1, 1)),
+        ((1.0, float("inf")), (1, 1)),
+        ((2.0, 1.0), (1, 1)),
+        ((1.0, 1.0), (1, 1)),
+        ((1.0,), (0,)),
+        ((1.0,), ()),
+    ],
 )
 def test_counts_that_contradict_themselves_are_refused(
     values: tuple[float, ...], numbers: tuple[int, ...]
