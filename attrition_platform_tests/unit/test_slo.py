@@ -121,7 +121,9 @@ def test_latency_is_judged_by_its_mean_and_by_its_95th_percentile() -> None:
 
     assert indicator("end-to-end-latency", arrivals=(*quick, slow)).verdict == "met"
     two_slow = (*quick[1:], slow, slow)
-    assert measure("latency-p95", arrivals=two_slow).value == 61.0
+    p95 = measure("latency-p95", arrivals=two_slow)
+    assert p95.value == 61.0
+    assert p95.budget == ErrorBudget(pytest.approx(1.0), 2, "files", counted=True)
     assert measure("latency-mean", arrivals=two_slow).verdict == "met"
     assert indicator("end-to-end-latency", arrivals=two_slow).verdict == "missed"
 
@@ -268,6 +270,8 @@ def test_a_number_that_is_none_never_passes(odd: float) -> None:
 
     assert {"quality-gap", "cost-per-training-job"} <= set(report.missed)
     json.dumps(report.as_json(), allow_nan=False)
+    current = QualityFact("v", ago(1), "roc_auc", 0.8, odd)
+    assert indicator("quality-gap", quality=(current,)).verdict == "missed"
 
 
 def test_a_clock_that_was_set_back_does_not_make_up_for_a_slow_file() -> None:
