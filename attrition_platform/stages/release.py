@@ -8,85 +8,43 @@ holds a file lock, so that a person's abort and the verdict's ramp can't both ac
 from __future__ import annotations
 
 import logging
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from attrition_platform.errors import LedgerError, ReleaseError
-from attrition_platform.ports import CROWNING, LedgerRecord
+from attrition_platform.ports import LedgerRecord
 from attrition_platform.stages.challenger import load_stored_scorer
 from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.release_state import (
+    ReleaseState,
+    approvers,
+    champion_before,
+    missing_approvals,
+    readable,
+    release_state,
+    was_withdrawn,
+)
+
+__all__ = [
+    "ReleaseState",
+    "approve",
+    "end_canary",
+    "mirror",
+    "missing_approvals",
+    "put_forward",
+    "ramp",
+    "registered_model",
+    "release_state",
+    "roll_back",
+    "start",
+    "was_withdrawn",
+]
 
 _LOCK_SECONDS = 30
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ReleaseState:
-    """What is released now.
-
-    Attributes
-    ----------
-    stable : LedgerRecord or None
-        The champion: promoted or rolled back to last.
-    canary : LedgerRecord or None
-        The ``canary`` record of the challenger that has a share of the traffic or scores along.
-    earlier : tuple of LedgerRecord
-        Crowned versions before the champion, newest first, each once: what serves when the champion
-        can't be loaded.
-    waiting : LedgerRecord or None
-        The ``proposal`` that waits for approval.
-    approvals : tuple of LedgerRecord
-        Its approvals so far.
-    """
-
-    stable: LedgerRecord | None
-    canary: LedgerRecord | None
-    earlier: tuple[LedgerRecord, ...]
-    waiting: LedgerRecord | None
-    approvals: tuple[LedgerRecord, ...]
-
-
-def release_state(records: Sequence[LedgerRecord]) -> ReleaseState:
-    """Derive what is released from the ledger's records.
-
-    Parameters
-    ----------
-    records : sequence of LedgerRecord
-        Oldest first.
-
-    Returns
-    -------
-    ReleaseState
-        A canary ends with its own ``canary-end`` or with any later crowning. A proposal ends with a
-        canary of its version, with another proposal, or with any crowning: it was compared with a
-        champion that is none any more.
-    """
-    stable = canary = waiting = None
-    crowned: dict[str, LedgerRecord] = {}
-    approvals: list[LedgerRecord] = []
-    for record in records:
-        if record.kind in CROWNING:
-            stable, canary, waiting, approvals = record, None, None, []
-            crowned.pop(record.version, None)
-            crowned[record.version] = record
-        elif record.kind == "canary":
-            canary = record
-            if waiting is not None and record.version == waiting.version:
-                waiting, approvals = None, []
-        elif record.kind == "canary-end" and canary is not None and record.version == canary.version:
-            canary = None
-        elif record.kind == "proposal":
-            waiting, approvals = record, []
-        elif record.kind == "approval" and waiting is not None and record.version == waiting.version:
-            approvals.append(record)
-    if stable is not None:
-        del crowned[stable.version]
-    return ReleaseState(stable, canary, tuple(reversed(crowned.values())), waiting, tuple(approvals))
 
 
 def put_forward(platform: Platform, version: str, payload: Mapping[str, Any]) -> LedgerRecord:
@@ -119,7 +77,7 @@ def put_forward(platform: Platform, version: str, payload: Mapping[str, Any]) ->
             return state.canary
         waiting = state.waiting
         if waiting is not None and waiting.version == version:
-            if _is_approved(platform, state):  # and the process that was to release it was killed
+            if not missing_approvals(platform, state):  # and the process that was to release it was killed
                 return _start(platform, version, waiting.payload)
             return waiting
         if was_withdrawn(records, version):
@@ -129,15 +87,6 @@ def put_forward(platform: Platform, version: str, payload: Mapping[str, Any]) ->
             proposal = dict(payload) | {"approvals_needed": needed}
             return _append(platform, "proposal", version, proposal, payload["incumbent"])
         return _start(platform, version, payload)
-
-
-def was_withdrawn(records: Sequence[LedgerRecord], version: str) -> bool:
-    """Whether a version was rolled back, or its canary ended without a ramp; then only a new one may come."""
-    return any(
-        (record.kind == "rollback" and record.payload.get("from") == version)
-        or (record.kind == "canary-end" and record.version == version)
-        for record in records
-    )
 
 
 def start(platform: Platform, version: str, payload: Mapping[str, Any]) -> LedgerRecord:
@@ -215,7 +164,7 @@ def approve(
     LateRunError
         When the champion is another one by now.
     """
-    person, why = _readable(by), reason.strip()
+    person, why = readable(by), reason.strip()
     if not person or not why:
         raise ReleaseError("An approval needs a name and a reason.")
     with _alone(platform):
@@ -224,12 +173,12 @@ def approve(
         if waiting is None or not version or not waiting.version.startswith(version):
             have = "nothing waits for approval" if waiting is None else f"what waits is {waiting.version}"
             raise ReleaseError(f"Version '{version}' does not wait for approval: {have}.")
-        if _is_approved(platform, state):
+        if not missing_approvals(platform, state):
             record = state.approvals[-1]
         else:
-            if person.casefold() in _approvers(state):
+            if person.casefold() in approvers(state):
                 raise ReleaseError(f"{person} has approved {waiting.version} already; another person must.")
-            is_last = _is_approved(platform, state, person)
+            is_last = missing_approvals(platform, state) == 1
             if is_last:
                 _check_start(platform, waiting.version, waiting.payload)
             said = {"by": person, "reason": why, "proposal": waiting.seq}
@@ -239,33 +188,6 @@ def approve(
         released = _start(platform, waiting.version, waiting.payload)
     _mirror_if_possible(platform)
     return record, released
-
-
-def missing_approvals(platform: Platform, state: ReleaseState) -> int:
-    """How many more people must approve what waits; 0 where nothing waits."""
-    if state.waiting is None:
-        return 0
-    # A policy that became stricter since the proposal counts.
-    needed: int = max(state.waiting.payload["approvals_needed"], platform.policy.release.approvals)
-    return max(0, needed - len(_approvers(state)))
-
-
-def _is_approved(platform: Platform, state: ReleaseState, also: str | None = None) -> bool:
-    return missing_approvals(platform, state) <= (0 if also is None else 1)
-
-
-def _approvers(state: ReleaseState) -> set[str]:
-    return {_readable(record.payload["by"]).casefold() for record in state.approvals}
-
-
-def _readable(name: str) -> str:
-    """A name with one spelling: compatible letters, single spaces, nothing invisible.
-
-    >>> _readable("  Ana\u00a0 L\u200bee ")
-    'Ana Lee'
-    """
-    visible = (c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
-    return " ".join("".join(visible).split())
 
 
 def ramp(
@@ -359,7 +281,8 @@ def roll_back(platform: Platform, to: str | None, reason: str, by: str) -> Ledge
     Parameters
     ----------
     to : str or None
-        Version (or its first digits); None means the champion before this one.
+        Version (or its first digits); None means the champion before this one, passing over those that
+        were rolled back.
     reason, by : str
         Why, and who says so; both go on record.
 
@@ -381,17 +304,14 @@ def _roll_back(platform: Platform, to: str | None, reason: str, by: str) -> Ledg
     current = release_state(records).stable
     if current is None:
         raise LedgerError("There is no champion yet, so there is nothing to roll back from.")
-    earlier = [r for r in records if r.kind == "promotion" and r.version != current.version]
-    if to is not None:
-        earlier = [record for record in earlier if record.version.startswith(to)]
+    if to is None:
+        target = champion_before(records, current.version)
     else:
-        # Before its promotion, not before its rollback: a second rollback must not return what was left.
-        crowned = max(r.seq for r in records if r.kind == "promotion" and r.version == current.version)
-        earlier = [record for record in earlier if record.seq < crowned]
-    if not earlier:
+        named = [r for r in records if r.kind == "promotion" and r.version.startswith(to)]
+        target = next((r for r in reversed(named) if r.version != current.version), None)
+    if target is None:
         wanted = f"version '{to}'" if to else "earlier champion"
         raise LedgerError(f"The ledger has no {wanted} to go back to. `attrition history` lists what it has.")
-    target = earlier[-1]
     load_stored_scorer(platform, target.payload["files"])
     payload = target.payload | {"from": current.version, "reason": reason, "by": by}
     return _append(platform, "rollback", target.version, payload, current.version)

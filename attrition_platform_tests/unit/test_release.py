@@ -478,6 +478,32 @@ def test_a_second_rollback_goes_further_back(make: Callable[..., Platform]) -> N
     assert [record.version for record in state.earlier] == ["s2", "s3"]
 
 
+def test_a_rollback_does_not_return_what_was_rolled_back_before(make: Callable[..., Platform]) -> None:
+    """`s2` is known to be bad: after s1, s2, back to s1, s3 the champion before s3 is s1."""
+    platform = make("direct")
+    offer(platform, "s2")
+    roll_back(platform, None, "s2 is bad", "Ana")
+    offer(platform, "s3")
+
+    state = release_state(platform.ledger.records())
+    assert [record.version for record in state.earlier] == ["s1", "s2"]
+    assert roll_back(platform, None, "s3 is bad, too", "Ana").version == "s1"
+    with pytest.raises(LedgerError, match="no earlier champion"):
+        roll_back(platform, None, "and now", "Ana")
+    assert roll_back(platform, "s2", "a person may still choose it", "Ana").version == "s2"
+
+
+def test_what_was_rolled_back_stands_in_last(make: Callable[..., Platform]) -> None:
+    """Where the champion can't be loaded, a version that a person took away serves only before none does."""
+    platform = make("direct")
+    offer(platform, "s2")
+    offer(platform, "s3")
+    roll_back(platform, None, "s3 is bad", "Ana")
+
+    state = release_state(platform.ledger.records())
+    assert [record.version for record in state.earlier] == ["s1", "s3"]
+
+
 # --- two at once, and a restart
 
 
