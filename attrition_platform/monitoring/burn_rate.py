@@ -67,6 +67,11 @@ class Alert:
         """Plain values."""
         return asdict(self) | {"severity": self.severity}
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Alert:
+        """What `as_json` made plain."""
+        return cls(told["name"], told["about"], told["text"], told["runbook"])
+
 
 @dataclass(frozen=True)
 class Event:

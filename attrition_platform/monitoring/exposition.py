@@ -118,7 +118,9 @@ def _tell_runs(page: _Page, facts: PipelineFacts) -> None:
     for job, ended in facts.last_success.items():
         key = (_known(job, JOBS),)
         newest[key] = max(ended.timestamp(), newest.get(key, -math.inf))
-    page.table("attrition_last_success_time_seconds", "End of the newest good run", ("dagster_job",), newest.items())
+    page.table(
+        "attrition_last_success_time_seconds", "End of the newest good run", ("dagster_job",), newest.items()
+    )
 
 
 def _tell_models(page: _Page, facts: PipelineFacts, now: datetime) -> None:

@@ -174,6 +174,7 @@ def test_links_begin_as_the_policy_says() -> None:
 
     assert alerts[0].runbook == "https://wiki.example/run/failed-run.md"
     assert alerts[0].as_json()["severity"] == "ticket"
+    assert Alert.from_json(alerts[0].as_json()) == alerts[0]
     assert set(SEVERITY) == set(ALERTS)
 
 
