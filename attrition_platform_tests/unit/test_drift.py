@@ -279,3 +279,24 @@ def test_a_column_without_unreadable_cells_is_asked_for_missing_ones_alone() -> 
 
     missing = next(answer for answer in verdict.answers if answer.question == "missing-values")
     assert missing.p_value == categories_p_value(np.array([980, 20]), np.array([460, 40]))
+
+
+def test_new_categories_are_named_by_their_frequency() -> None:
+    verdict = judged(categories(A=5_000), categories(A=4_000, Ash=100, Oak=300, Elm=9))
+
+    assert [new.name for new in verdict.new_categories] == ["Oak", "Ash"]
+    assert verdict.n_new_category_rows == 409
+
+
+def test_the_share_without_a_value_counts_empty_and_unreadable_cells() -> None:
+    verdict = judged(categories(A=90, n_missing=4, n_unreadable=6), categories(A=400))
+
+    assert (verdict.reference_missing_share, verdict.missing_share) == (0.1, 0.0)
+
+
+def test_a_shift_within_the_largest_values_alone_is_certain() -> None:
+    """A cut lies just below the largest value, however many rows have it."""
+    reference, window = np.arange(100), np.arange(100)
+    reference[-1], window[-1] = 2_000, 400
+
+    assert numbers_p_value(reference, window) < 1e-20
