@@ -62,7 +62,7 @@ class ContractFileError(AttritionError):
         self.problems = problems
         lines = "".join(f"\n  - {problem}" for problem in problems)
         super().__init__(
-            f"Contract file '{file}' is not valid ({len(problems)} problems).{lines}\n"
+            f"Contract file '{file}' is not valid (problems: {len(problems)}).{lines}\n"
             "Correct the file, then try `attrition contract check CONTRACT FILE`."
         )
 
@@ -77,7 +77,7 @@ class PolicyFileError(AttritionError):
         self.problems = problems
         lines = "".join(f"\n  - {problem}" for problem in problems)
         super().__init__(
-            f"Policy file '{file}' is not valid ({len(problems)} problems).{lines}\n"
+            f"Policy file '{file}' is not valid (problems: {len(problems)}).{lines}\n"
             "Correct the file; the shipped ones are 'responsible' and 'unrestricted'."
         )
 

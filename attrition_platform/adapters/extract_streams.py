@@ -29,7 +29,7 @@ _RATIO_COUNTS_FROM = 16 << 20
 _SUFFIXES: dict[str, ExtractKind] = {".csv": "csv", ".csv.gz": "csv.gz", ".parquet": "parquet"}
 _UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_SAVE_AS = "Save it as CSV (UTF-8), .csv.gz or .parquet, then drop it again."
+_SAVE_AS = "Save it as CSV (UTF-8), .csv.gz or .parquet, then try again."
 
 
 class HashingReader(io.RawIOBase):

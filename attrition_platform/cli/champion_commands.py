@@ -55,6 +55,9 @@ def history(as_json: bool) -> None:
         fields = ("seq", "kind", "at", "version", "hash", "payload")
         show_json({"records": [{name: getattr(record, name) for name in fields} for record in records]})
         return
+    if not records:
+        click.echo("The ledger has no record yet. Run `make train` first.")
+        return
     rows = [[r.seq, r.at, r.kind, r.version[:16], _what(r.kind, r.payload), r.hash[:12]] for r in records]
     show_table(["#", "at", "kind", "version or decision", "what", "hash"], rows)
 
@@ -130,7 +133,7 @@ def ledger() -> None:
     """Check the ledger of champions."""
 
 
-@ledger.command()
+@ledger.command(short_help="Recompute the chain of hashes.")
 @_json_option
 def verify(as_json: bool) -> None:
     """Recompute the chain of hashes; exits 1 when a record was changed or is missing."""

@@ -61,7 +61,7 @@ def draft(
     click.echo("Every guess is marked in the draft; read them before you train.", err=True)
 
 
-@contract.command()
+@contract.command(short_help="Say what would happen to every row.")
 @click.argument("contract_file", metavar="CONTRACT", type=_existing)
 @click.argument("file", type=_existing)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

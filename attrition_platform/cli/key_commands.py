@@ -63,7 +63,7 @@ def add(name: str, roles: tuple[str, ...]) -> None:
         click.echo("This is the first key: from now on every caller of the service needs one.", err=True)
 
 
-@keys.command(name="list")
+@keys.command(name="list", short_help="List every key that was ever made.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_keys(as_json: bool) -> None:
     """List every key that was ever made: name, roles, when made and revoked. Never the key."""
@@ -86,5 +86,11 @@ def list_keys(as_json: bool) -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """Stop a key; a running service refuses it within a second. Its name stays taken."""
-    revoked = _keys().revoke(name, _now())
+    store = _keys()
+    revoked = store.revoke(name, _now())
     click.echo(f"Key '{revoked.name}' is revoked since {revoked.revoked}.")
+    if all(key.revoked for key in store.list()):
+        click.echo(
+            "No key is left, and the service still asks for one: make another with `attrition keys add`.",
+            err=True,
+        )

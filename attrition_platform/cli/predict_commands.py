@@ -129,7 +129,14 @@ def _predict_by_questions(employee: str | None) -> None:
     names = [name for name in contract.features if name in reads]
     click.echo(f"{len(names)} questions. Ctrl-C ends without an answer.", err=True)
     for number, name in enumerate(names, 1):
-        told[name] = _ask(describe_field(name, contract), contract, f"{number}/{len(names)}")
+        try:
+            told[name] = _ask(describe_field(name, contract), contract, f"{number}/{len(names)}")
+        except click.Abort:
+            if sys.stdin.isatty():
+                raise
+            raise click.ClickException(
+                "Standard input ended before every question was answered. Give JSON with --json."
+            ) from None
     click.echo(err=True)
     show_answer(predictor.answer(told, text=True), predictor, platform)
 

@@ -39,7 +39,7 @@ def canary() -> None:
     """
 
 
-@canary.command()
+@canary.command(short_help="Show what serves, how it does, and what waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def status(as_json: bool) -> None:
     """Show what serves, how the canary does, and what waits for approval.

@@ -79,9 +79,16 @@ def monitor() -> None:
 @click.option("--port", default=3000, show_default=True, help="Port to listen on.")
 def ui(host: str, port: int) -> None:
     """Open the Dagster UI with its daemon (Ctrl-C ends both)."""
+    from attrition_platform.cli.listening import refuse_taken_port
+
+    refuse_taken_port(host, port)
     click.echo(f"Dagster UI on http://{host}:{port} (Ctrl-C ends it)")
     workspace = _checkout() / "workspace.yaml"
-    sys.exit(_dagster(["dev", "-w", str(workspace), "-h", host, "-p", str(port), "--log-level", "warning"]))
+    try:
+        code = _dagster(["dev", "-w", str(workspace), "-h", host, "-p", str(port), "--log-level", "warning"])
+    except KeyboardInterrupt:  # the way to end it, and no failure
+        code = 0
+    sys.exit(code)
 
 
 def _run_job(job: str) -> int:

@@ -36,6 +36,7 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
 
     from attrition_platform.adapters.api_keys import ApiKeys
     from attrition_platform.cli.key_commands import API_KEYS_FILE
+    from attrition_platform.cli.listening import refuse_taken_port
     from attrition_platform.serving.app import build_app
     from attrition_platform.serving.host import ModelHost
     from attrition_platform.serving.http_guard import ConnectionLimits, guarded
@@ -57,6 +58,7 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
             f"Listening on {host} needs an API key, since others can reach it. "
             "Make one with `attrition keys add NAME --role predict`, or leave --host out."
         )
+    refuse_taken_port(host, port)
 
     model_host = ModelHost(platform, functools.partial(_alert, platform))
     service = PredictionService(model_host, platform.predictions, Metrics())
@@ -77,7 +79,10 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
     )
     click.echo(f"Serving contract '{platform.contract.name}' on http://{host}:{port} (Ctrl-C ends it)")
     server = uvicorn.Server(config)
-    server.run()
+    try:
+        server.run()
+    except KeyboardInterrupt:  # it has ended in order; that is what Ctrl-C asks for, and no failure
+        click.echo("Ended.", err=True)
     if not server.started:
         raise SystemExit(1)
 

@@ -7,6 +7,7 @@ import click
 from attrition_platform.adapters.step_cache import StepResult
 from attrition_platform.cli.show import show_gates, show_metrics, show_table
 from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.release import missing_approvals, release_state
 from attrition_platform.stages.views import newest
 
 _TIMED = (
@@ -76,13 +77,31 @@ def _print_outcome(platform: Platform, challenger: StepResult, decision: StepRes
     version = facts["version"]
     champion = platform.ledger.champion()
     if facts["outcome"] == "promoted":
-        click.echo(f"Champion: {version} ({challenger.facts['family']}), promoted by this run.")
+        _print_release(platform, version, challenger.facts["family"])
     elif facts["outcome"] == "unchanged":
         click.echo(f"Champion: {version}, unchanged: the same data and code made the same model.")
     else:
         blockers = [gate["reason"] for gate in facts["gates"] if gate["enforced"] and not gate["passed"]]
         click.echo(f"Blocked: {version}. " + "; ".join(blockers) + ".")
         click.echo(f"Champion: {champion.version if champion else 'none yet'}.")
+
+
+def _print_release(platform: Platform, version: str, family: str) -> None:
+    """Say where a challenger that passed every gate stands: not each one serves at once."""
+    state = release_state(platform.ledger.records())
+    stable = "none yet" if state.stable is None else state.stable.version
+    if stable == version:
+        click.echo(f"Champion: {version} ({family}), promoted by this run.")
+        return
+    if state.canary is not None and state.canary.version == version:
+        click.echo(f"Canary: {version} ({family}); `.venv/bin/attrition canary status` follows it.")
+    elif state.waiting is not None and state.waiting.version == version:
+        click.echo(f"Waiting: {version} ({family}) passed every gate and is not released yet.")
+        click.echo(f"  Approvals that it needs: {missing_approvals(platform, state)} more. Each person runs")
+        click.echo(f"  .venv/bin/attrition approve {version} --by NAME --reason TEXT")
+    else:
+        click.echo(f"Not released: {version} ({family}); the lines under 'champion' above say why.")
+    click.echo(f"Champion: {stable}, still.")
 
 
 def _took(result: StepResult) -> str:

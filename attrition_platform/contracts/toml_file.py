@@ -74,7 +74,7 @@ def parse_contract(text: str, file: str) -> Contract:
     >>> parse_contract(text, "x.toml")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    attrition_platform.errors.ContractFileError: Contract file 'x.toml' is not valid (1 problems).
+    attrition_platform.errors.ContractFileError: Contract file 'x.toml' is not valid (problems: 1).
       - columns.left.kind: 'lable' is not known; did you mean 'label'? One of id, ...
     Correct the file, then try `attrition contract check CONTRACT FILE`.
     """

@@ -83,7 +83,9 @@ def score_employees(
             "labels": list(arm.labels),
         },
     )
-    tiers = ", ".join(f"{n:,} {tier}" for tier, n in result.facts["by_tier"].items())
+    from attrition_platform.scoring.judgement import TIERS
+
+    tiers = ", ".join(f"{result.facts['by_tier'][tier]:,} {tier}" for tier in TIERS)
     tell(f"Scored {result.facts['n_rows']:,} employees with {arm.version}: {tiers}.")
     return result
 

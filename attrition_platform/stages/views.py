@@ -38,6 +38,11 @@ def champion_view(platform: Platform, as_of: str | None = None) -> dict[str, Any
     """
     record = platform.ledger.champion(None if as_of is None else parse_time(as_of))
     if record is None:
+        if as_of is None and not platform.ledger.records():
+            raise LedgerError(
+                f"Contract '{platform.contract.name}' has no champion yet: nothing was trained. Run "
+                "`make train` first. ATTRITION_DATA and ATTRITION_CONTRACT say whose champion is meant."
+            )
         when = f" at {as_of}" if as_of else ""
         raise LedgerError(
             f"Contract '{platform.contract.name}' has no champion{when}: nothing passed every gate. "

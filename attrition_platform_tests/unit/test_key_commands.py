@@ -102,3 +102,11 @@ def test_a_key_without_a_known_role_is_a_usage_error(arguments: list[str]) -> No
 
 def test_the_roles_of_the_command_are_those_of_the_keys() -> None:
     assert get_args(Role) == _ROLES
+
+
+def test_revoking_the_last_key_says_that_nobody_can_ask_now() -> None:
+    run("add", "a", "--role", "predict")
+    run("add", "b", "--role", "predict")
+
+    assert "No key is left" not in run("revoke", "a").stderr
+    assert "No key is left" in run("revoke", "b").stderr
