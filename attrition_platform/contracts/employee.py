@@ -169,14 +169,14 @@ def _shortened(problems: list[FieldProblem], unknown: list[str]) -> tuple[FieldP
     rule = "only fields of the contract, by their canonical names"
     shown = [
         *problems,
-        *(FieldProblem(_harmless(name), "unknown-field", rule) for name in unknown[:MAX_PROBLEMS]),
+        *(FieldProblem(harmless_name(name), "unknown-field", rule) for name in unknown[:MAX_PROBLEMS]),
     ][:MAX_PROBLEMS]
     if n_more > 0:
         shown.append(FieldProblem("other fields", "more-problems", f"{n_more} more problems"))
     return tuple(shown)
 
 
-def _harmless(name: object) -> str:
+def harmless_name(name: object) -> str:
     """Show an unknown field's name without what a page or a log might take for more than text."""
     return _UNSAFE.sub("?", str(name)[:MAX_NAME_SHOWN])
 

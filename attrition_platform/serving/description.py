@@ -6,7 +6,7 @@ from typing import Any
 
 from attrition_platform.contracts.employee import json_schema
 from attrition_platform.contracts.model import Contract
-from attrition_platform.serving.service import MAX_BATCH
+from attrition_platform.serving.bodies import MAX_BATCH
 
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}

@@ -12,8 +12,8 @@ from typing import Any
 from attrition_platform.contracts.employee import describe_field
 from attrition_platform.errors import InvalidEmployeeError
 from attrition_platform.scoring.predictor import Predictor
+from attrition_platform.serving.bodies import MAX_BATCH, decode_object, not_finite_places
 from attrition_platform.serving.replies import PredictionBody, Reply, encode
-from attrition_platform.serving.service import MAX_BATCH, decode_object
 
 _DATATYPES = {"count": "INT64", "continuous": "FP64"}
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -78,7 +78,8 @@ def decode_tensors(body: bytes) -> tuple[list[dict[str, Any]], str | None] | Rep
     """
     request = decode_object(body)
     if isinstance(request, Reply):
-        return error(400, "The body must be one JSON object.")
+        places = ", ".join(not_finite_places(body))
+        return error(400, f"No finite number: {places}." if places else "The body must be one JSON object.")
     request_id = request.get("id")
     if request_id is not None and not isinstance(request_id, str):
         return error(400, "'id' must be a string.")

@@ -117,6 +117,13 @@ def problem(
     fields : sequence of FieldProblem
         What is wrong with which field.
     """
+    return Reply(status, encode(problem_document(status, code, detail, fields)), (PROBLEM_JSON, *headers))
+
+
+def problem_document(
+    status: int, code: str, detail: str, fields: Sequence[FieldProblem] = ()
+) -> dict[str, object]:
+    """What `problem` encodes."""
     document: dict[str, object] = {
         "type": f"urn:attrition:problem:{code}",
         "title": HTTPStatus(status).phrase,
@@ -125,7 +132,7 @@ def problem(
     }
     if fields:
         document["errors"] = [{"field": f.field, "code": f.code, "rule": f.rule} for f in fields]
-    return Reply(status, encode(document), (PROBLEM_JSON, *headers))
+    return document
 
 
 def unavailable(detail: str, seconds: int = 5) -> Reply:

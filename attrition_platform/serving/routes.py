@@ -14,14 +14,10 @@ from attrition_platform.contracts.employee import describe_field
 from attrition_platform.errors import AttritionError, LedgerError, ReleaseError
 from attrition_platform.serving import inference_v2
 from attrition_platform.serving.access import Caller
+from attrition_platform.serving.bodies import decode_batch, decode_csv, decode_fields
 from attrition_platform.serving.description import Schema, operation, ref
 from attrition_platform.serving.replies import Reply, as_time, encode, problem, unavailable
-from attrition_platform.serving.service import (
-    PredictionService,
-    decode_batch,
-    decode_csv,
-    decode_object,
-)
+from attrition_platform.serving.service import PredictionService
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.release import end_canary, registered_model
 from attrition_platform.stages.views import record_view
@@ -233,7 +229,7 @@ class Routes:
         is_table = asked.media == "text/csv"
         if predictor is None:
             return self._service.not_ready()
-        rows = decode_csv(asked.body, predictor) if is_table else decode_batch(asked.body)
+        rows = decode_csv(asked.body, predictor.contract) if is_table else decode_batch(asked.body)
         if isinstance(rows, Reply):
             return rows
         wait = self._allow(asked.caller.name, len(rows))
@@ -304,7 +300,7 @@ class Routes:
 
     async def abort_canary(self, asked: Incoming) -> Reply:
         """Give all traffic back to stable."""
-        document = decode_object(asked.body)
+        document = decode_fields(asked.body)
         if isinstance(document, Reply):
             return document
         reason = document.get("reason")

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import msgspec
 
 from attrition_platform.adapters.prediction_ids import prediction_ids
 from attrition_platform.adapters.prediction_writer import PredictionWriter
@@ -17,6 +13,7 @@ from attrition_platform.errors import InvalidEmployeeError, NoChampionError, Pre
 from attrition_platform.ports import PredictionLog, PredictionRecord
 from attrition_platform.scoring.predictor import Fields, Predictor
 from attrition_platform.serving.access import Caller
+from attrition_platform.serving.bodies import decode_fields
 from attrition_platform.serving.host import ModelHost
 from attrition_platform.serving.metrics import Metrics
 from attrition_platform.serving.replies import (
@@ -25,13 +22,12 @@ from attrition_platform.serving.replies import (
     encode,
     prediction_body,
     problem,
+    problem_document,
     unavailable,
 )
 from attrition_platform.stages.predicting import to_record
 
-MAX_BATCH = 5_000
 _ROWS_PER_TURN = 50
-_decoder = msgspec.json.Decoder()
 
 Clock = Callable[[], int]
 
@@ -73,7 +69,7 @@ class PredictionService:
         predictor = self.host.predictor
         if predictor is None:
             return self.not_ready()
-        fields = decode_object(body)
+        fields = decode_fields(body)
         if isinstance(fields, Reply):
             return fields
         try:
@@ -101,12 +97,14 @@ class PredictionService:
         found = await self.score_many(rows, caller, text=text)
         if isinstance(found, Reply):
             return found
-        results = [
-            {"prediction": None, "problem": invalid_document(one)}
-            if isinstance(one, InvalidEmployeeError)
-            else {"prediction": one, "problem": None}
-            for one in found
-        ]
+        results: list[Mapping[str, Any]] = []
+        for position, one in enumerate(found):
+            if position % _ROWS_PER_TURN == _ROWS_PER_TURN - 1:
+                await asyncio.sleep(0)
+            if isinstance(one, InvalidEmployeeError):
+                results.append({"prediction": None, "problem": _invalid_document(one)})
+            else:
+                results.append({"prediction": one, "problem": None})
         n_scored = sum(isinstance(one, PredictionBody) for one in found)
         counts = {"n_scored": n_scored, "n_refused": len(found) - n_scored}
         return Reply(200, encode({**counts, "results": results}))
@@ -174,79 +172,14 @@ class PredictionService:
         return unavailable(f"{error}")
 
 
-def decode_object(body: bytes) -> dict[str, Any] | Reply:
-    """Decode a JSON object, or say why it is none."""
-    try:
-        value = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return problem(400, "malformed-json", "The body is no JSON text in UTF-8. Send one JSON object.")
-    if not isinstance(value, dict):
-        return problem(422, "not-an-object", "The body must be one JSON object, its fields by name.")
-    return value
-
-
-def decode_batch(body: bytes) -> list[dict[str, Any]] | Reply:
-    """Decode ``{"employees": [{...}, ...]}``, or say what is wrong with it."""
-    document = decode_object(body)
-    if isinstance(document, Reply):
-        return document
-    rows = document.get("employees")
-    if set(document) != {"employees"} or not isinstance(rows, list):
-        return problem(422, "not-a-batch", 'Send one field, "employees": a list of JSON objects.')
-    if not 1 <= len(rows) <= MAX_BATCH or not all(isinstance(row, dict) for row in rows):
-        return problem(422, "not-a-batch", f'"employees" must be a list of 1 to {MAX_BATCH} JSON objects.')
-    return rows
-
-
-def decode_csv(body: bytes, predictor: Predictor) -> list[dict[str, str | None]] | Reply:
-    """Read a CSV table with the extract's or the canonical column names, or say why it is none."""
-    contract = predictor.contract
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return problem(400, "malformed-csv", "The table is not in UTF-8. Save it as CSV in UTF-8.")
-    head = text.split("\n", 1)[0]
-    delimiter = contract.source.delimiter or max(",;\t", key=head.count)
-    names = {column.source: name for name, column in contract.columns.items()}
-    names |= {name: name for name in contract.columns}
-    try:
-        table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        header = [names.get(cell.strip(), cell.strip()) for cell in next(table, [])]
-        if not header or len(set(header)) != len(header):
-            return problem(422, "malformed-csv", "The first line must name the columns, each of them once.")
-        rows = list(_cells(table, header, contract.label))
-    except (csv.Error, ValueError) as error:
-        where = f" (line {error.args[1]})" if len(error.args) > 1 else ""
-        return problem(
-            422,
-            "malformed-csv",
-            f"The table can't be read{where}: every line needs as many "
-            "cells as the first one, and quotes must be closed.",
-        )
-    if not 1 <= len(rows) <= MAX_BATCH:
-        return problem(422, "not-a-batch", f"The table must have 1 to {MAX_BATCH} employees.")
-    return rows
-
-
-def _cells(table: Iterator[list[str]], header: list[str], label: str) -> Iterator[dict[str, str | None]]:
-    for number, row in enumerate(table, 2):
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise ValueError("cells", number)
-        # Who left is what is estimated: an extract has that column, and nobody looks at it here.
-        yield {name: cell for name, cell in zip(header, row, strict=True) if name != label}
-
-
 def invalid(error: InvalidEmployeeError) -> Reply:
     """422 with every field that is wrong."""
     return problem(422, "invalid-employee", _INVALID, error.problems)
 
 
-def invalid_document(error: InvalidEmployeeError) -> Mapping[str, Any]:
+def _invalid_document(error: InvalidEmployeeError) -> Mapping[str, Any]:
     """The same as part of an answer to a batch."""
-    document: Mapping[str, Any] = _decoder.decode(invalid(error).body)
-    return document
+    return problem_document(422, "invalid-employee", _INVALID, error.problems)
 
 
 _INVALID = "This employee can't be scored; correct the fields in 'errors', then ask again."

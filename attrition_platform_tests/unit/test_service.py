@@ -170,7 +170,7 @@ def test_a_missing_value_is_scored_where_the_contract_allows_it(site: Site) -> N
     [
         (b"", 400, "malformed-json"),
         (b"{", 400, "malformed-json"),
-        (b'{"pay": NaN}', 400, "malformed-json"),
+        (b'{"pay": NaN}', 422, "invalid-employee"),
         (b'{"pay": "\xff"}', 400, "malformed-json"),
         (b"[" * 100_000, 413, "payload-too-large"),
         (b"[" * 20_000, 400, "malformed-json"),
