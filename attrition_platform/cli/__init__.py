@@ -25,11 +25,13 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "leaderboard": (f"{_HERE}.champion_commands:leaderboard", "Show every trial, best first."),
     "ledger": (f"{_HERE}.champion_commands:ledger", "Check the ledger of champions."),
     "monitor": (f"{_HERE}.run_commands:monitor", "Score, then judge drift, performance and SLOs."),
+    "performance": (f"{_HERE}.report_commands:performance", "Show what predictions turned out to be worth."),
     "predict": (f"{_HERE}.predict_commands:predict", "Ask the champion about employees."),
     "rollback": (f"{_HERE}.champion_commands:rollback", "Make an earlier champion the champion again."),
     "score": (f"{_HERE}.run_commands:score", "Score every current employee with the champion."),
     "scored": (f"{_HERE}.scored_commands:scored", "Show and export the scored employees."),
     "serve": (f"{_HERE}.serve_commands:serve", "Serve the champion over HTTP."),
+    "slo": (f"{_HERE}.report_commands:slo", "Show the platform's promises and the alerts that stand."),
     "train": (f"{_HERE}.run_commands:train", "Run the main job, from raw data to a champion."),
     "ui": (f"{_HERE}.run_commands:ui", "Open the Dagster UI with its daemon."),
 }

@@ -1,4 +1,4 @@
-"""`attrition drift`: what the newest watch found."""
+"""`attrition drift`, `performance` and `slo`: what the newest watch found."""
 
 from __future__ import annotations
 
@@ -47,3 +47,79 @@ def drift(as_json: bool, check: bool) -> None:
             click.echo("\n".join(found))
     if check and (facts["drifted"] or facts["schema_changes"]):
         sys.exit(1)
+
+
+@click.command()
+@_json_option
+@_check_option
+def performance(as_json: bool, check: bool) -> None:
+    """Show what the champion's predictions turned out to be worth.
+
+    Matured: the outcome is known. Estimated: it is not, and the probabilities are believed; that can't see
+    people who now leave for other reasons. Unknown: neither. `attrition monitor` judges anew.
+    """
+    from attrition_platform.stages.performance import METRICS, in_words
+
+    facts = _facts("performance_report")
+    if as_json:
+        show_json(facts)
+    else:
+        click.echo(in_words(facts))
+        judged = facts["judged"]
+        if judged is not None:
+            rows = [
+                [name, *_interval(judged["matured"].get(name)), *_interval(judged["estimated"].get(name))]
+                for name in METRICS
+            ]
+            show_table(["metric", "matured", "95 % from", "to", "estimated", "from", "to"], rows)
+        weeks = [
+            [
+                w["week"],
+                w["version"],
+                w["matured"]["n"],
+                w["unknown"]["n"],
+                _interval(w["matured"].get("roc_auc"))[0],
+            ]
+            for w in facts["weeks"]
+        ]
+        show_table(["week", "model", "matured", "unknown", "ROC AUC"], weeks)
+    if check and facts["verdict"] in ("below-floor", "concept-drift"):
+        sys.exit(1)
+
+
+@click.command()
+@_json_option
+@_check_option
+def slo(as_json: bool, check: bool) -> None:
+    """Show the ten promises of the platform with their error budgets, and the alerts that stand.
+
+    `attrition monitor` measures anew.
+    """
+    from attrition_platform.stages.slo import in_words
+
+    facts = _facts("slo_report")
+    if as_json:
+        show_json(facts)
+    else:
+        click.echo(in_words(facts))
+        rows = [
+            [
+                m["name"],
+                m["verdict"],
+                m["value"],
+                m["target"],
+                m["unit"],
+                (m["budget"] or {}).get("left_share"),
+            ]
+            for indicator in facts["indicators"]
+            for m in indicator["measures"]
+        ]
+        show_table(["promise", "verdict", "reached", "promised", "unit", "budget left"], rows)
+        for alert in facts["alerts"]:
+            click.echo(f"{alert['severity'].upper()} {alert['name']}: {alert['text']} See {alert['runbook']}")
+    if check and facts["missed"]:
+        sys.exit(1)
+
+
+def _interval(estimate: dict[str, Any] | None) -> list[Any]:
+    return [None] * 3 if estimate is None else [estimate["value"], estimate["low"], estimate["high"]]

@@ -13,7 +13,7 @@ from attrition_platform.stages.counting import COUNTING_CODE, count_batch
 from attrition_platform.stages.ingest import Progress, read_columns, validate_one_batch
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.predicting import load_arm
-from attrition_platform.stages.release import release_state
+from attrition_platform.stages.release_state import release_state
 
 if TYPE_CHECKING:
     from pathlib import Path

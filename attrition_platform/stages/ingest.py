@@ -62,7 +62,7 @@ def take_in(platform: Platform, progress: Progress) -> StepResult:
             )
         _generate(platform, progress)
         batches = list_batches(settings.data_dir, platform.contract.name)
-    outcomes, refused_outcomes = _take_in_outcomes(platform, progress)
+    outcomes, refused_outcomes = take_in_outcomes(platform, progress)
     listed = [{"sha256": b.sha256, "rows": b.n_rows, "origin": b.origin, "name": b.name} for b in batches]
     facts = {
         "batches": [{key: value for key, value in b.items() if key != "name"} for b in listed],
@@ -82,7 +82,7 @@ def take_in(platform: Platform, progress: Progress) -> StepResult:
     return StepResult("raw_employees", version, version, {}, facts, measured, not report.accepted)
 
 
-def _take_in_outcomes(
+def take_in_outcomes(
     platform: Platform, progress: Progress
 ) -> tuple[list[dict[str, Any]], list[RefusedFile]]:
     """Sweep the outcome files; returns what is known now, and which files were refused."""

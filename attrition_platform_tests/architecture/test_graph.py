@@ -22,6 +22,8 @@ EDGES = {
     "candidates/boosted_trees": ["train_split", "validation_split"],
     "features/compensation": ["validated_employees"],
     "drift_report": ["raw_employees"],
+    "performance_report": ["scored_employees", "validated_employees"],
+    "slo_report": ["drift_report", "performance_report"],
 }
 BLOCKING = {
     "rows_keep_the_contract",

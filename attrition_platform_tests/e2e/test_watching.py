@@ -13,7 +13,7 @@ import pytest
 
 from attrition_platform.population.drawing import draw_block
 from attrition_platform.population.facts import population_facts
-from attrition_platform_tests.conftest import Place
+from attrition_platform_tests.conftest import CHECKOUT, Place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -131,3 +131,37 @@ def test_before_the_first_champion_there_is_nothing_to_compare_with(place: Place
 
     assert report["problem"].startswith("There is no champion yet")
     assert (report["drifted"], report["score"], report["reference"]) == (False, None, None)
+
+
+def test_outcomes_say_what_predictions_were_worth_and_promises_are_measured(copy: Place) -> None:
+    """The clock can't be turned forward from outside: a policy with a horizon of no day lets all be due."""
+    shipped = CHECKOUT / "attrition_platform" / "policies" / "responsible.toml"
+    policy = copy.folder / "policy.toml"
+    policy.write_text(shipped.read_text() + "\n[performance]\nhorizon_days = 1\nmin_labels = 100\n")
+    settings = {"ATTRITION_POLICY": str(policy)}
+    assert copy.run("attrition", "monitor", **settings).returncode == 0
+    first = json.loads(copy.run("attrition", "performance", "--json", **settings).stdout)
+    assert first["verdict"] == "cannot-judge"
+    assert first["judged"]["unknown"]["n"] > 5_000
+    assert first["judged"]["estimated"]["roc_auc"]["value"] > 0.7
+    assert first["judged"]["matured"]["roc_auc"] is None
+
+    slo = json.loads(copy.run("attrition", "slo", "--json", **settings).stdout)
+
+    met = {one["name"]: one["verdict"] for one in slo["indicators"]}
+    assert len(met) == 10
+    assert met["run-success"] == met["artefact-availability"] == met["reproducibility"] == "met"
+    assert met["quality-gap"] == "no-data"
+    assert copy.run("attrition", "slo", "--check", **settings).returncode == 0
+
+    damaged = json.loads(copy.run("attrition", "champion", "--json").stdout)["files"]["compiled.json"]
+    file = copy.folder / "data" / "store" / "objects" / damaged[:2] / damaged
+    file.chmod(0o600)
+    file.write_bytes(b"{}")
+    done = copy.run(
+        "dagster", "asset", "materialize", "-m", "attrition_platform.definitions", "--select", "slo_report"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    shown = copy.run("attrition", "slo", "--check", **settings)
+    assert shown.returncode == 1
+    assert "PAGE budget-exhausted: 4 of 5 artefacts were there and whole." in " ".join(shown.stdout.split())
