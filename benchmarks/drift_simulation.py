@@ -251,7 +251,8 @@ def _found_row(people: Population, planted: Planted, n_found: int, rng: Rng) -> 
         reference, window = plant(people, planted, rng)
         verdict = judge_cells(reference, window)
         ours += is_found(verdict, planted)
-        certain += set(planted.columns) <= _certain_columns(verdict)
+        certain_columns = _certain_columns(verdict)
+        certain += set(planted.columns) <= certain_columns if planted.columns else not certain_columns
         if i < EVIDENTLY_FOUND:
             theirs += set(evidently_drifted(reference, window)) == set(planted.columns)
     return (
