@@ -85,7 +85,7 @@ def customary_verdicts(
 
 def default_method(reference: ColumnCounts, window: ColumnCounts) -> Method:
     """Choose as Evidently does: by the size of the reference and the distinct values of both together."""
-    n_distinct = len(set(reference.values) | set(window.values))
+    n_distinct = _n_distinct(reference, window)
     as_category = reference.kind == "category" or n_distinct <= FEW_VALUES
     if reference.n_values > P_VALUES_UP_TO:
         return "jensenshannon" if as_category else "wasserstein"
@@ -94,12 +94,17 @@ def default_method(reference: ColumnCounts, window: ColumnCounts) -> Method:
     return "ks"
 
 
+def _n_distinct(reference: ColumnCounts, window: ColumnCounts) -> int:
+    """Distinct values of both, counted exactly only where they are few."""
+    either = max(len(reference.values), len(window.values))
+    return either if either > FEW_VALUES else len({*reference.values, *window.values})
+
+
 def _fits(method: Method, reference: ColumnCounts, window: ColumnCounts) -> bool:
     if method in ("ks", "wasserstein"):
         return reference.kind == "number"
     if method in ("chisquare", "z"):
-        n_distinct = len(set(reference.values) | set(window.values))
-        return reference.kind == "category" and (method == "chisquare" or n_distinct <= 2)
+        return reference.kind == "category" and (method == "chisquare" or _n_distinct(reference, window) <= 2)
     return True
 
 
