@@ -62,4 +62,6 @@ def _cell(value: object) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text == "-" or text.replace(".", "", 1).replace("-", "", 1).isdigit()
+    mantissa, _, exponent = text.partition("e-")  # as in 4.302e-16
+    whole = mantissa.replace(".", "", 1).replace("-", "", 1)
+    return text == "-" or (whole + exponent).isdigit()
