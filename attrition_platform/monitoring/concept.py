@@ -41,6 +41,8 @@ SHARES: Final[dict[CellKind, float]] = {"overall": 0.25, "band": 0.25, "category
 # Alternatives begin in one of so many weeks; after them the test starts again, with all of its alpha.
 N_WEEKS: Final = 52
 MIN_NAMED_LABELS: Final = 10
+# Standard deviations; one column in a thousand goes over it by chance.
+BLAME_SCORE: Final = 3.0
 OTHER: Final = "(other or missing)"
 _LOG_CAP: Final = 600.0
 
@@ -103,8 +105,8 @@ class ConceptVerdict:
     n_labels, n_unreadable : int
         Labels that were read, and those left out because their probability is no probability.
     column : str or None
-        Of what is found, the column whose categories contradict most; None when nothing is found, or when
-        the contradiction is in all columns alike and the whole or a band shows it better.
+        The column whose categories differ most in how the newest outcomes contradict; None when nothing is
+        found, and when no column's do, as when more leave everywhere.
     cells : tuple of Cell
         The strongest evidence first; groups of fewer than `MIN_NAMED_LABELS` are not listed.
     """
@@ -124,7 +126,7 @@ class ConceptVerdict:
             return "No outcome can be held against a probability yet."
         if not self.is_found:
             return f"{self.n_labels:,} outcomes do not contradict the probabilities that were given."
-        first = next((c for c in self.cells if self.column is None or c.column == self.column), None)
+        first = next((cell for cell in self.cells if cell.column == (self.column or "")), None)
         if first is None:
             return f"{self.n_labels:,} outcomes contradict the probabilities that were given."
         where = {
@@ -167,7 +169,7 @@ def judge_concept(
         those of `categories`; each employee at most once per horizon. Of more than `N_WEEKS` weeks the
         newest year is read, counted from the first label: years don't overlap.
     rule : PerformanceRule
-        Only `alpha` is read.
+        Its `alpha`; a column is looked for in the newest `window_labels` labels.
     categories : mapping of str to sequence of str
         Columns to look into, and the values that the contract gives each. They are not taken from the
         labels, because the stake is shared beforehand. Any other value counts as `OTHER`.
@@ -198,7 +200,7 @@ def judge_concept(
         alpha=rule.alpha,
         n_labels=len(found.p),
         n_unreadable=n_unreadable,
-        column=_column(named) if is_found else None,
+        column=found.column(rule.window_labels) if is_found else None,
         cells=named,
     )
 
@@ -239,6 +241,7 @@ class _Group:
 class _Evidence:
     """E-processes of all cells; `courses` are of shape (n_values, n_weeks), one for each group."""
 
+    week: Ints
     p: Floats
     left: NDArray[np.bool_]
     groups: tuple[_Group, ...]
@@ -251,7 +254,7 @@ class _Evidence:
         left = labels["left"].to_numpy().astype(np.bool_)
         groups = _groups(labels, p, categories)
         bets = _bets(p, left, margin)
-        return cls(p, left, groups, tuple(_course(group, week, bets) for group in groups))
+        return cls(week, p, left, groups, tuple(_course(group, week, bets) for group in groups))
 
     @property
     def total(self) -> Floats:
@@ -270,6 +273,24 @@ class _Evidence:
         pairs = zip(self.groups, self.courses, strict=True)
         cells = [cell for group, course in pairs for cell in _cells(group, course, self.p, self.left)]
         return sorted(cells, key=lambda cell: -(cell.log_e + np.log(cell.share)))
+
+    def column(self, n_labels: int) -> str | None:
+        """Column whose categories differ most in the newest labels, beyond what all have in common.
+
+        A change of everybody shows in each category, and by chance most in some: so the common shift is
+        taken off before columns are compared, by Pearson's chi-squared as a normal score.
+        """
+        newest = np.argsort(self.week, kind="stable")[-n_labels:]
+        residual = (self.left - self.p)[newest]
+        residual = residual - residual.mean()
+        spread = (self.p * (1.0 - self.p))[newest]
+        scores = {
+            group.column: _difference(group.codes[newest], residual, spread)
+            for group in self.groups
+            if group.kind == "category"
+        }
+        most = max(scores, key=lambda name: scores[name], default=None)
+        return most if most is not None and scores[most] >= BLAME_SCORE else None
 
 
 def _is_probability() -> pl.Expr:
@@ -353,10 +374,16 @@ def _cells(group: _Group, course: Floats, p: Floats, left: NDArray[np.bool_]) ->
     ]
 
 
-def _column(cells: Sequence[Cell]) -> str | None:
-    """Column of the strongest category; None where the whole or a band contradicts more strongly.
-
-    Cells are compared without their shares: a change of one category shows in the whole too, diluted.
-    """
-    strongest = max(cells, key=lambda cell: cell.log_e, default=None)
-    return (strongest.column or None) if strongest is not None else None
+def _difference(codes: Ints, residual: Floats, spread: Floats) -> float:
+    """How unlikely equal mean residuals of all categories are, as a standard normal score."""
+    n = np.bincount(codes)
+    told = n >= MIN_NAMED_LABELS
+    sums = np.bincount(codes, weights=residual)[told]
+    variances = np.bincount(codes, weights=spread)[told]
+    freedom = int(told.sum()) - 1
+    if freedom < 1 or not (variances > 0.0).all():
+        return 0.0
+    ratio = float((sums**2 / variances).sum()) / freedom
+    # Wilson and Hilferty (1931): the cube root of a chi-squared over its degrees of freedom is near normal.
+    step = 2.0 / (9.0 * freedom)
+    return float((np.cbrt(ratio) - (1.0 - step)) / np.sqrt(step))
