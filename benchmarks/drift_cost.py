@@ -78,9 +78,9 @@ def run() -> Result:
             "that the larger window has far more distinct incomes than the reference. The reference is all "
             "rows, stored as a summary for us and as rows for Evidently. CPU seconds without imports and "
             "without Evidently's HTML; the files are read within them. Peak memory is the whole process's.",
-            "Scenarios: references of 500 to 10,000 rows, windows of 100 to 5,000, no drift, factors, shifted "
-            f"shares, new categories, missing values. {agreed['n_drifted']:,} verdicts are drift; the methods "
-            f"were {agreed['methods']}. The largest difference of a statistic was "
+            "Scenarios: references of 500 to 10,000 rows, windows of 100 to 5,000, no drift, factors, "
+            f"shifted shares, new categories, empty cells. {agreed['n_drifted']:,} verdicts are drift, "
+            f"the methods were {agreed['methods']}. The largest difference of a statistic was "
             f"{agreed['largest_difference']:.1e}.",
         ),
         plots=(
