@@ -295,7 +295,7 @@ class _Evidence:
 
 def _is_probability() -> pl.Expr:
     p = pl.col("probability").cast(pl.Float64)
-    return (p.is_not_null() & p.is_finite() & p.is_between(0.0, 1.0)).fill_null(value=False)
+    return p.is_between(0.0, 1.0).fill_null(value=False)  # NaN stands above every number
 
 
 def _newest_year(labels: pl.DataFrame) -> tuple[pl.DataFrame, Ints]:

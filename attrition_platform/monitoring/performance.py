@@ -280,9 +280,9 @@ def measure_all(joined: pl.DataFrame) -> Performance:
     a fixed seed.
     """
     matured = joined.filter(pl.col("left").is_not_null())
-    p = pl.col("probability").cast(pl.Float64)
-    sound = p.is_not_null() & p.is_finite() & p.is_between(0.0, 1.0) & pl.col("flagged").is_not_null()
-    readable = matured.filter(sound.fill_null(value=False))
+    # NaN stands above every number, so it lies in no range.
+    is_probability = pl.col("probability").cast(pl.Float64).is_between(0.0, 1.0).fill_null(value=False)
+    readable = matured.filter(is_probability & pl.col("flagged").is_not_null())
     left = readable["left"].to_numpy().astype(np.bool_)
     flagged = readable["flagged"].to_numpy().astype(np.bool_)
     probability = readable["probability"].cast(pl.Float64).to_numpy()

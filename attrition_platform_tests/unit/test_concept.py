@@ -105,6 +105,20 @@ def test_a_small_miscalibration_is_tolerated_however_many_labels_there_are() -> 
 
     assert not judge_concept(slightly_off, RULE, CATEGORIES).is_found
     assert judge_concept(slightly_off, RULE, CATEGORIES, margin=0.0).is_found
+    twice_the_margin = labels(p, np.clip(p + 2 * MARGIN, 0, 1), per_week=4_000)
+    assert judge_concept(twice_the_margin, RULE, CATEGORIES).is_found
+
+
+def test_it_is_found_when_the_evidence_reaches_one_over_alpha() -> None:
+    p = spread(200)
+    frame = labels(p, np.clip(p + 0.2, 0, 1))
+    log_e = judge_concept(frame, RULE, CATEGORIES).log_e
+    assert log_e > 1.0
+
+    above, below = (PerformanceRule(alpha=float(np.exp(-log_e * share))) for share in (0.99, 1.01))
+
+    assert judge_concept(frame, above, CATEGORIES).is_found
+    assert not judge_concept(frame, below, CATEGORIES).is_found
 
 
 def test_data_drift_is_no_concept_drift() -> None:

@@ -122,7 +122,17 @@ def test_nobody_counts_before_the_horizon_is_over() -> None:
     found = join_outcomes(predictions(("a", 0), ("b", 0)), told, now=START + 89 * DAY, horizon_days=90)
 
     assert found["left"].to_list() == [None, None]
-    assert measure_all(found).n_pending == 2
+    assert (measure_all(found).n_pending, measure_all(found).n_unheard) == (2, 0)
+
+
+def test_the_horizon_is_over_to_the_hour() -> None:
+    told = outcomes(("a", 90, False))
+    hour = dt.timedelta(hours=1)
+
+    early = join_outcomes(predictions(("a", 0)), told, now=START + 90 * DAY - hour, horizon_days=90)
+    late = join_outcomes(predictions(("a", 0)), told, now=START + 90 * DAY, horizon_days=90)
+
+    assert (early["left"].to_list(), late["left"].to_list()) == ([None], [False])
 
 
 def test_the_latest_prediction_of_an_iso_week_counts_also_over_new_year() -> None:
