@@ -245,3 +245,7 @@ class PredictionLog(Protocol):
     def count(self) -> int:
         """How many predictions there are."""
         ...
+
+    def close(self) -> None:
+        """Give the connections back; nothing can be appended afterwards."""
+        ...

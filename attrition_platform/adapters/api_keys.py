@@ -30,7 +30,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 KEY_PREFIX = "attr_"
 KEY_LENGTH = len(KEY_PREFIX) + 43
 RECHECK_SECONDS = 0.5
-RESERVED_NAMES = frozenset({"local"})
+RESERVED_NAMES = frozenset({"cli", "local"})  # the log has these names for callers without a key
 
 # The same secret also makes pseudonyms and signs manifests: each use works with a secret of its own.
 _PURPOSE = b"attrition_platform api keys v1\n"

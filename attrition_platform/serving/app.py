@@ -65,7 +65,7 @@ def build_app(
         gc.collect()
         gc.freeze()  # what was loaded stays: no request should wait while it is looked through again
         yield
-        service.host.stop()
+        await asyncio.to_thread(service.host.stop)
         await asyncio.to_thread(service.close)
 
     api = FastAPI(

@@ -20,12 +20,18 @@ from attrition_platform.stages.predicting import load_arm
 from attrition_platform.stages.release import ReleaseState, release_state
 
 Alert = Callable[[str, str, Mapping[str, Any]], None]
+Aside = Callable[[Callable[[], None]], None]
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 5.0
 MAX_ARMS = 8
 _NOTHING = ReleaseState(None, None, (), None, ())
 
 log = logging.getLogger(__name__)
+
+
+def in_a_thread(work: Callable[[], None]) -> None:
+    """Let nobody wait for it: a web hook may take seconds, and the next swap must not."""
+    threading.Thread(target=work, name="alert", daemon=True).start()
 
 
 class ModelHost:
@@ -36,7 +42,10 @@ class ModelHost:
     platform : Platform
         Its ledger says what serves.
     alert : callable
-        Called with a kind, a text and the evidence when something keeps the champion from serving.
+        Called with a kind, a text and the evidence when something keeps the champion or its canary from
+        serving; may raise and be slow.
+    aside : callable
+        Runs the alert, by default where it holds up neither requests nor swaps.
 
     Attributes
     ----------
@@ -50,17 +59,18 @@ class ModelHost:
         How often the predictor was replaced.
     """
 
-    def __init__(self, platform: Platform, alert: Alert) -> None:
+    def __init__(self, platform: Platform, alert: Alert, aside: Aside = in_a_thread) -> None:
         self.predictor: Predictor | None = None
         self.state = _NOTHING
         self.problem: str | None = "The models are being loaded."
         self.n_swaps = 0
         self._platform = platform
         self._alert = alert
+        self._aside = aside
         self._arms: dict[str, Arm] = {}
         self._head = -1
         self._retry_at = 0.0
-        self._told: str | None = None
+        self._told: dict[str, str] = {}  # by kind, as long as it lasts
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -87,43 +97,47 @@ class ModelHost:
         """
         try:
             head = self._platform.ledger.head()
-            if head == self._head and (self.problem is None or time.monotonic() < self._retry_at):
+            is_well = self.problem is None and not self._told
+            if head == self._head and (is_well or time.monotonic() < self._retry_at):
                 return False
             self._retry_at = time.monotonic() + RETRY_SECONDS
             records = self._platform.ledger.records()
             report = self._platform.ledger.verify()
             if not report.intact:
-                self._tell("ledger", f"The ledger is not what was written: {report.problem}.", {})
+                self.problem = f"The ledger is not what was written: {report.problem}."
+                self._tell("ledger", self.problem, {})
                 return False
-            changed = self._swap(release_state(records))
-            self._head = head
-            return changed
         except Exception as error:  # the follower must outlive whatever a database throws at it
-            self._tell("ledger", f"The ledger can't be read ({type(error).__name__}).", {})
+            self.problem = f"The ledger can't be read ({type(error).__name__})."
+            self._tell("ledger", self.problem, {})
             return False
+        self._told.pop("ledger", None)
+        changed = self._swap(release_state(records))
+        self._head = head
+        return changed
 
     def _swap(self, state: ReleaseState) -> bool:
         stable, problem = self._first_that_loads(state)
-        canary = None
+        canary, canary_problem = None, None
         if stable is not None and problem is None and state.canary is not None:
             try:
                 canary = self._arm(state.canary)
-            except (AttritionError, ValueError, ArithmeticError) as error:
-                self._tell("canary", f"Canary {state.canary.version} can't be loaded.", {"why": str(error)})
-        self.state = state
-        if problem is not None:
-            self._tell("fallback", problem, {"serving": None if stable is None else stable.version})
-        else:
-            self.problem = self._told = None
+            except Exception as error:  # whatever it is: stable must go on
+                canary_problem = f"Canary {state.canary.version} can't be loaded: {_why(error)}"
+        self.state, self.problem = state, problem
+        share = 0.0 if canary is None or state.canary is None else float(state.canary.payload["share"])
+        changed = self._put(stable, canary, share)
+        self._tell("fallback", problem, {"serving": None if stable is None else stable.version})
+        self._tell("canary", canary_problem, {"serving": None if stable is None else stable.version})
+        return changed
+
+    def _put(self, stable: Arm | None, canary: Arm | None, share: float) -> bool:
+        """Let these answer from now on; False where they do already."""
         before = self.predictor
         if stable is None:
-            if before is None:
-                return False
             self.predictor = None
-            return True
-        share = 0.0 if state.canary is None else float(state.canary.payload["share"])
-        known = before is not None and before.stable is stable and before.canary is canary
-        if known and before is not None and before.share == share:
+            return before is not None
+        if before is not None and (before.stable, before.canary, before.share) == (stable, canary, share):
             return False
         platform = self._platform
         self.predictor = Predictor(
@@ -140,27 +154,42 @@ class ModelHost:
         for record in (state.stable, *state.earlier):
             try:
                 return self._arm(record), problem
-            except (AttritionError, ValueError, ArithmeticError) as error:
-                log.error("Model %s can't be loaded: %s", record.version, error)
-                problem = problem or f"Champion {record.version} can't be loaded: {error}"
+            except Exception as error:  # a disk, a library: whatever it is, the one before shall serve
+                log.error("Model %s can't be loaded: %s", record.version, _why(error))
+                problem = problem or f"Champion {record.version} can't be loaded: {_why(error)}"
         return None, problem
 
     def _arm(self, record: LedgerRecord) -> Arm:
-        arm = self._arms.get(record.version)
+        arm = self._arms.pop(record.version, None)
         if arm is None:
             arm = load_arm(self._platform, record)
             # The first row builds tables and readers; no request should wait for that.
             arm.compiled.explain_one([float("nan")] * arm.compiled.n_features)
             _ = arm.reader, arm.maker, arm.labels
-            self._arms[record.version] = arm
-            if len(self._arms) > MAX_ARMS:
-                del self._arms[next(iter(self._arms))]
+        self._arms[record.version] = arm  # the newest last; what serves is never forgotten
+        if len(self._arms) > MAX_ARMS:
+            del self._arms[next(iter(self._arms))]
         return arm
 
-    def _tell(self, kind: str, problem: str, evidence: Mapping[str, Any]) -> None:
-        """Alert once per problem."""
-        self.problem = problem
-        if problem != self._told:
-            self._told = problem
-            log.error("%s", problem)
-            self._alert(kind, problem, evidence)
+    def _tell(self, kind: str, problem: str | None, evidence: Mapping[str, Any]) -> None:
+        """Alert once per problem; None says that there is none of this kind any more."""
+        if problem is None:
+            self._told.pop(kind, None)
+            return
+        if self._told.get(kind) == problem:
+            return
+        self._told[kind] = problem
+        log.error("%s", problem)
+
+        def send() -> None:
+            try:
+                self._alert(kind, problem, evidence)
+            except Exception as error:  # the log has said it; models must go on being followed
+                log.error("The alert did not go out (%s).", type(error).__name__)
+
+        self._aside(send)
+
+
+def _why(error: Exception) -> str:
+    """Our own messages say what to do; those of others may say anything."""
+    return str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,20 +12,22 @@ import msgspec
 
 from attrition_platform.adapters.api_keys import Role
 from attrition_platform.contracts.employee import describe_field
-from attrition_platform.errors import AttritionError, LedgerError, ReleaseError
+from attrition_platform.errors import AttritionError, LateRunError, PredictionLogError, ReleaseError
 from attrition_platform.serving import inference_v2
 from attrition_platform.serving.access import Caller
 from attrition_platform.serving.bodies import decode_batch, decode_csv, decode_fields
 from attrition_platform.serving.description import Schema, operation, ref
 from attrition_platform.serving.replies import Reply, as_time, encode, problem, unavailable
 from attrition_platform.serving.service import PredictionService
+from attrition_platform.stages.canary_watch import decide_by_hand
 from attrition_platform.stages.platform import Platform
-from attrition_platform.stages.release import end_canary, registered_model
+from attrition_platform.stages.release import registered_model
 from attrition_platform.stages.views import record_view
 
 ONE_BYTES = 64 * 1024
 MANY_BYTES = 16 * 1024 * 1024
 _MAX_REASON = 500
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -140,7 +143,7 @@ class Routes:
             "/predictions/{id}",
             self.prediction,
             "What the log keeps of one prediction",
-            operation({"type": "object"}, statuses=(404,))
+            operation({"type": "object"}, statuses=(404, 503))
             | {"parameters": [_path_parameter("id", {"type": "string"})]},
             role="explain",
         )
@@ -239,7 +242,13 @@ class Routes:
 
     async def prediction(self, asked: Incoming) -> Reply:
         """What the log keeps of one prediction, without the employee's data."""
-        record = await asyncio.to_thread(self._service.log.get, asked.path["id"])
+        prediction_id = asked.path["id"]
+        record = None
+        if _ID.fullmatch(prediction_id):  # a database may choke on what is none, such as a NUL
+            try:
+                record = await asyncio.to_thread(self._service.log.get, prediction_id)
+            except PredictionLogError as error:
+                return unavailable(str(error))
         if record is None:
             return problem(404, "no-such-prediction", "The log has no prediction of that id.")
         told = asdict(record)
@@ -312,9 +321,15 @@ class Routes:
             return problem(422, "no-reason", 'Send one field, "reason": why, in 1 to 500 characters.')
         try:
             record = await asyncio.to_thread(
-                end_canary, self._platform, by=asked.caller.name, reason=reason.strip(), evidence={}
+                decide_by_hand,
+                self._platform,
+                self._service.log,
+                "abort",
+                by=asked.caller.name,
+                reason=reason.strip(),
+                at=self._platform.at(),
             )
-        except (ReleaseError, LedgerError) as error:
+        except (ReleaseError, LateRunError) as error:
             return problem(409, "no-canary", str(error))
         except AttritionError as error:
             return unavailable(str(error))
@@ -344,7 +359,7 @@ class Routes:
     async def ready(self, asked: Incoming) -> Reply:
         """Whether a model can serve."""
         if self._service.host.predictor is None:
-            return self._service.not_ready()
+            return unavailable("No model can serve.")  # why is not for strangers
         return Reply(200, encode({"ready": True}))
 
     async def model(self, asked: Incoming) -> Reply:

@@ -55,8 +55,9 @@ class PredictionService:
         self._clock = clock
 
     def close(self) -> None:
-        """Write what waits to the log, then stop."""
+        """Write what waits to the log, then give its connections back."""
         self._writer.close()
+        self.log.close()
 
     async def predict(self, body: bytes, caller: Caller) -> Reply:
         """Answer for one employee.

@@ -16,6 +16,7 @@ from attrition_platform.monitoring.canary_report import ArmName, feature_snapsho
 from attrition_platform.monitoring.evidence import Observation
 from attrition_platform.ports import LedgerRecord, PredictionLog, PredictionRecord
 from attrition_platform.scoring.judgement import is_flagged
+from attrition_platform.stages.logged_predictor import CLIENT
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.release import (
     ReleaseState,
@@ -239,6 +240,8 @@ def _take(
     traffic: CanaryTraffic, record: PredictionRecord, canary: LedgerRecord, stable: LedgerRecord
 ) -> None:
     """Turn one logged prediction into what was observed of the arms."""
+    if record.client == CLIENT:  # a shell asks stable alone, on its own terms: nobody to compare with
+        return
     observe, inputs = traffic.observations.append, record.inputs
     if canary.payload["mode"] == "shadow":
         if record.other_version != canary.version:
@@ -255,6 +258,8 @@ def _take(
         observe(Observation("canary", record.client, record.at, record.failed, latency, differ))
         arms = ("canary",)
     else:
+        if record.version != stable.version:
+            return  # another one stood in for stable
         latency = record.latency_us / 1000
         observe(Observation("stable", record.client, record.at, record.failed, latency, None))
         arms = ("stable",)

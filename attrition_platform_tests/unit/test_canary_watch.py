@@ -337,6 +337,23 @@ def test_only_predictions_since_the_canary_began_count(platform: Platform, log: 
     assert [(o.variant, o.at - start) for o in seen] == [("canary", 0), ("stable", 1)]
 
 
+def test_what_stable_answered_elsewhere_is_not_held_against_the_canary(
+    platform: Platform, log: MemoryPredictionLog
+) -> None:
+    """A file scored from a shell is quicker than any request, and no canary ever gets its share of it."""
+    start = began(platform)
+    log.append(
+        [
+            make_record(0, start, client="cli", latency_us=20),
+            make_record(1, start + 1, version="s0"),
+            by_canary(2, start + 2),
+        ]
+    )
+
+    seen = read_traffic(log, release_state(platform.ledger.records())).observations
+    assert [o.variant for o in seen] == ["canary"]
+
+
 def test_each_record_becomes_what_it_says_of_the_arms(platform: Platform, log: MemoryPredictionLog) -> None:
     """Stable flags from 0.5 on, whatever threshold the canary has."""
     start = began(platform)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,9 +17,11 @@ import pytest
 
 from attrition_platform.adapters.api_keys import ApiKeys
 from attrition_platform.errors import PredictionLogError
+from attrition_platform.ports import LedgerRecord
 from attrition_platform.scoring.compiled import to_probability
+from attrition_platform.serving import host
 from attrition_platform.serving.app import build_app
-from attrition_platform.serving.host import ModelHost
+from attrition_platform.serving.host import MAX_ARMS, RETRY_SECONDS, ModelHost
 from attrition_platform.serving.metrics import Metrics
 from attrition_platform.serving.routes import ONE_BYTES
 from attrition_platform.serving.service import PredictionService
@@ -38,10 +41,13 @@ class Site:
         self.platform = platform
         self.alerts: list[tuple[str, str]] = []
         self.log = MemoryPredictionLog()
-        self.host = ModelHost(platform, lambda kind, text, _: self.alerts.append((kind, text)))
+        self.host = ModelHost(platform, self.take_alert, aside=lambda send: send())
         self.host.refresh()
         self.service = PredictionService(self.host, self.log, Metrics())
         self.keys = ApiKeys(platform.settings.data_dir / "api_keys.json", platform.key)
+
+    def take_alert(self, kind: str, text: str, _: Mapping[str, Any]) -> None:
+        self.alerts.append((kind, text))
 
     def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Send one request as a program of this machine."""
@@ -311,6 +317,134 @@ def test_where_no_model_can_be_loaded_the_service_is_not_ready_and_says_when_to_
     assert site.ask("GET", "/champion").status_code == 404
 
 
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), KeyError("x"), ImportError("y")])
+def test_whatever_keeps_the_champion_from_loading_the_one_before_serves(
+    site: Site, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """A disk that fails or a library that changed used to be told as a ledger that can't be read."""
+    record(site.platform, V2, seed=2)
+    load = host.load_arm
+
+    def load_all_but_one(platform: Platform, one: LedgerRecord) -> Any:
+        if one.version == V2:
+            raise fault
+        return load(platform, one)
+
+    monkeypatch.setattr(host, "load_arm", load_all_but_one)
+    fresh = Site(site.platform)
+
+    assert fresh.predict().json()["model_version"] == V1
+    assert [kind for kind, _ in fresh.alerts] == ["fallback"]
+    assert type(fault).__name__ in fresh.alerts[0][1]
+    fresh.service.close()
+
+
+def test_a_canary_that_can_not_be_loaded_is_told_once_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It used to be tried once and forgotten: a canary that gets no traffic is never decided."""
+    load, now = host.load_arm, [0.0]
+    broken = {V2}
+
+    def load_if_whole(platform: Platform, one: LedgerRecord) -> Any:
+        if one.version in broken:
+            raise OSError
+        return load(platform, one)
+
+    monkeypatch.setattr(host, "load_arm", load_if_whole)
+    monkeypatch.setattr(host.time, "monotonic", lambda: now[0])
+    site = canary_site(tmp_path, EVERYBODY, "canary")
+    for _ in range(3):
+        now[0] += RETRY_SECONDS + 1
+        site.host.refresh()
+
+    assert [kind for kind, _ in site.alerts] == ["canary"]
+    assert site.predict().json()["variant"] == "stable"
+    assert site.ask("GET", "/champion").json()["problem"] is None
+    broken.clear()
+    now[0] += RETRY_SECONDS + 1
+    assert site.host.refresh()
+    assert site.predict().json()["variant"] == "canary"
+    site.service.close()
+
+
+def test_an_alert_that_fails_or_hangs_holds_up_no_swap(site: Site) -> None:
+    hanging = threading.Event()
+
+    def alert(*_: Any) -> None:
+        hanging.wait(10)
+        raise OSError("the disk is full")
+
+    model_host = ModelHost(site.platform, alert)
+    model_host.refresh()
+    broken = record(site.platform, V2, seed=2)
+    site.platform.file(broken.payload["files"]["compiled.json"]).unlink()
+    started = time.monotonic()
+    model_host.refresh()
+
+    assert time.monotonic() - started < 5
+    assert "can't be loaded" in str(model_host.problem)
+    hanging.set()
+
+
+def test_an_alert_that_raises_at_once_does_not_end_the_following_of_the_ledger(site: Site) -> None:
+    def alert(*_: Any) -> None:
+        raise OSError("the disk is full")
+
+    model_host = ModelHost(site.platform, alert, aside=lambda send: send())
+    broken = record(site.platform, V2, seed=2)
+    site.platform.file(broken.payload["files"]["compiled.json"]).unlink()
+    model_host.refresh()
+
+    assert model_host.predictor is not None
+    assert model_host.predictor.stable.version == V1
+
+
+def test_what_serves_is_not_forgotten_while_others_come_and_go(site: Site) -> None:
+    for n in range(2, 2 + MAX_ARMS):
+        record(site.platform, f"{n:016x}", "canary", seed=2, incumbent=V1, mode="shadow", share=0.0)
+        site.host.refresh()
+    stored = site.platform.ledger.champion()
+    site.platform.file(stored.payload["files"]["compiled.json"]).unlink()  # type: ignore[union-attr]
+    record(site.platform, "f" * 16, "canary", seed=2, incumbent=V1, mode="shadow", share=0.0)
+    site.host.refresh()
+
+    assert not site.alerts
+    assert site.predict().json()["model_version"] == V1
+
+
+def test_why_no_model_serves_is_not_told_to_strangers(tmp_path: Path) -> None:
+    site = Site(make_platform(tmp_path))
+    site.host.problem = "Champion abc can't be loaded: file /srv/models/x is missing."
+
+    assert "/srv" not in site.ask("GET", "/v2/health/ready").text
+    assert "/srv" in site.predict().text
+    site.service.close()
+
+
+def test_a_log_that_can_not_be_read_is_no_fault_of_the_service(site: Site) -> None:
+    def away(_: str) -> None:
+        raise PredictionLogError("The prediction log can't be read.")
+
+    site.log.get = away  # type: ignore[method-assign, assignment]
+
+    assert site.ask("GET", f"/predictions/{'0' * 32}").status_code == 503
+    for strange in ("%00", "none", "0" * 31, "A" * 32):
+        assert site.ask("GET", f"/predictions/{strange}").status_code == 404
+
+
+def test_when_the_application_ends_the_log_is_closed(site: Site) -> None:
+    async def live_and_die() -> None:
+        gate: Any = build_app(site.platform, site.service, site.keys, loopback=True)
+        async with gate.api.router.lifespan_context(gate.api):
+            pass
+
+    asyncio.run(live_and_die())
+
+    with pytest.raises(PredictionLogError, match="closed"):
+        site.log.append([None])  # type: ignore[list-item]
+
+
 def test_a_ledger_that_was_changed_by_hand_moves_nothing(site: Site, tmp_path: Path) -> None:
     import sqlite3
 
@@ -433,7 +567,11 @@ def test_a_canary_can_be_aborted_by_an_operator_only(tmp_path: Path) -> None:
 
     assert ended.json()["ended"] == V2
     assert again.status_code == 409
-    assert site.platform.ledger.last("canary-end").payload["by"] == "ann"  # type: ignore[union-attr]
+    said = site.platform.ledger.last("canary-end").payload  # type: ignore[union-attr]
+    assert (said["by"], said["reason"]) == ("ann", "odd")
+    assert said["evidence"]["n_canary"] == 0, "the record has its evidence, as after `attrition canary abort`"
+    told = (site.platform.settings.data_dir / "notifications.jsonl").read_text()
+    assert "ann: odd" in told
 
 
 def test_as_soon_as_a_key_exists_everyone_needs_one_with_the_role(site: Site) -> None:
