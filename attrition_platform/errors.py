@@ -23,6 +23,7 @@ AttritionError
 ├── NoChampionError         no model can serve
 ├── ReleaseError            a release can't be approved, ramped or aborted
 ├── PredictionLogError      a prediction can't be put on record, so it is not answered
+├── CauseStoreError         what calls for runs can't be read or recorded
 └── ApiKeyError             an API key can't be made or revoked
 ```
 """
@@ -100,6 +101,10 @@ class RefusedFileError(AttritionError):
         self.line = line
         where = "" if line is None else f" (line {line})"
         super().__init__(f"File '{file}' is refused: {reason}{where}. {detail}")
+
+
+class CauseStoreError(AttritionError):
+    """What calls for runs can't be read or recorded."""
 
 
 class PopulationFileError(AttritionError):

@@ -7,29 +7,25 @@ the file in the inbox; the next sweep knows its bytes and only tidies up.
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
-import shutil
-import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from attrition_platform.adapters.batches import Batch, accept_staged, batch_lock, keep_refused, staging
+from attrition_platform.adapters.drop_folder import (
+    SETTLE_SECONDS,
+    Look,
+    copy_bytes,
+    is_being_written,
+    look_at,
+    standing,
+    wait_until_still,
+)
 from attrition_platform.adapters.extract_streams import open_regular
 from attrition_platform.contracts.model import Contract
 from attrition_platform.errors import RefusedFileError
-
-SETTLE_SECONDS = 2.0
-_QUIET_SECONDS = 1.0
-_LOOK_SECONDS = 0.1
-_UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart", ".swp")
-
-Look = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -102,8 +98,8 @@ def sweep_inbox(
     """
     inbox.mkdir(parents=True, exist_ok=True)
     report = SweepReport()
-    entries = [entry for entry in sorted(inbox.iterdir()) if _is_candidate(entry, report)]
-    still = _wait_until_still(entries, settle_seconds, clock, sleep)
+    entries = [entry for entry in sorted(inbox.iterdir()) if is_candidate(entry, report)]
+    still = wait_until_still(entries, settle_seconds, clock, sleep)
     for entry in entries:
         if entry not in still:
             report.left_alone.append(entry.name)
@@ -113,18 +109,15 @@ def sweep_inbox(
     return report
 
 
-def _is_candidate(entry: Path, report: SweepReport) -> bool:
-    """Sort out what is no extract at all; links and devices go on, to be refused with a reason."""
-    if entry.name.startswith(".") and not entry.name.startswith(".."):
-        return False
-    if entry.name.lower().endswith(_UNFINISHED) or (entry.is_dir() and not entry.is_symlink()):
+def is_candidate(entry: Path, report: SweepReport) -> bool:
+    """Whether it may be an extract; what is none is told in the report."""
+    found = standing(entry)
+    if found == "unfinished":
         report.left_alone.append(entry.name)
-        return False
-    if ".." in entry.name or not entry.name.isprintable():
+    if found == "bad-name":
         detail = "A name must be printable and may not hold '..'. Rename the file."
         _refuse(report, RefusedFileError(_printable(entry.name), "bad-name", detail), None)
-        return False
-    return True
+    return found == "candidate"
 
 
 def _printable(name: str) -> str:
@@ -135,56 +128,19 @@ def _refuse(report: SweepReport, error: RefusedFileError, kept_in: Path | None) 
     report.refused.append(RefusedFile(error.file, error.reason, error.detail, error.line, kept_in))
 
 
-def _wait_until_still(
-    entries: list[Path], settle_seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
-) -> dict[Path, Look]:
-    """Files whose size and time did not change for a second, with how they look then.
-
-    A file that was last written longer ago needs only two equal looks; a time stamp may lie, so one
-    look is never enough.
-    """
-    start = clock()
-    seen: dict[Path, tuple[Look | None, float]] = {entry: (_look(entry), start) for entry in entries}
-    still: dict[Path, Look] = {}
-    while len(still) < len(seen):
-        sleep(_LOOK_SECONDS)
-        now = clock()
-        for entry in (entry for entry in seen if entry not in still):
-            look, since = _look(entry), seen[entry][1]
-            if look != seen[entry][0]:
-                seen[entry] = (look, now)
-            elif look is not None and (now - since >= _QUIET_SECONDS or _is_old(look, start)):
-                still[entry] = look
-        if now - start >= settle_seconds:
-            break
-    return still
-
-
-def _look(entry: Path) -> Look | None:
-    try:
-        facts = entry.lstat()
-    except FileNotFoundError:
-        return None
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def _is_old(look: Look, now: float) -> bool:
-    return now - look[2] / 1e9 >= _QUIET_SECONDS
-
-
 def _take(entry: Path, look: Look, data_dir: Path, contract: Contract, report: SweepReport) -> None:
     with staging(data_dir, contract.name) as folder:
         staged = folder / entry.name
         try:
             with open_regular(entry) as source:
-                if _is_being_written(source):
+                if is_being_written(source):
                     report.left_alone.append(entry.name)
                     return
-                _copy(source, staged)
+                copy_bytes(source, staged)
         except RefusedFileError as error:
             _refuse(report, error, None)
             return
-        if _look(entry) != look:
+        if look_at(entry) != look:
             report.left_alone.append(entry.name)
             return
         _judge(staged, data_dir, contract, report)
@@ -203,25 +159,3 @@ def _judge(staged: Path, data_dir: Path, contract: Contract, report: SweepReport
         report.accepted.append(batch)
     else:
         report.already_known.append(name)
-
-
-def _copy(source: IO[bytes], staged: Path) -> None:
-    with staged.open("wb") as copy:
-        shutil.copyfileobj(source, copy, 8 << 20)
-
-
-def _is_being_written(source: IO[bytes]) -> bool:
-    """Ask the system whether any process holds the file open for writing.
-
-    Linux grants a read lease only when nobody does. The lease is given back at once; where leases
-    do not exist (network file systems, another owner's file) only standing still counts.
-    """
-    descriptor = source.fileno()
-    try:
-        # Should a writer come in between, it is told with a signal that does nothing by default.
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        return error.errno in (errno.EAGAIN, errno.EACCES) and os.fstat(descriptor).st_uid == os.geteuid()
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False

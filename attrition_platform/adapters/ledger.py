@@ -7,14 +7,17 @@ IMMEDIATE, or an advisory lock), so two promoters can't both extend the same hea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from filelock import FileLock
 
+from attrition_platform.adapters.sql_transactions import (
+    initialising,
+    open_engine,
+    without_password,
+    writing,
+)
 from attrition_platform.errors import LateRunError, LedgerError, TestSideReadTwiceError
 from attrition_platform.ports import (
     CROWNING,
@@ -26,7 +29,6 @@ from attrition_platform.ports import (
     verify_chain,
 )
 
-_WAIT_SECONDS = 30
 _ADVISORY_LOCK = 7_203_115
 
 _metadata = sa.MetaData()
@@ -77,13 +79,13 @@ class SqlLedger:
 
     def __init__(self, url: str) -> None:
         try:
-            self._engine = _engine(url)
-            with _initialising(self._engine):
+            self._engine = open_engine(url)
+            with initialising(self._engine, _ADVISORY_LOCK + 1):
                 _metadata.create_all(self._engine)
                 self._guard()
         except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
             raise LedgerError(
-                f"The ledger at '{_without_password(url)}' can't be opened ({type(error).__name__}). "
+                f"The ledger at '{without_password(url)}' can't be opened ({type(error).__name__}). "
                 "Check ATTRITION_LEDGER_URL and that the database runs."
             ) from error
 
@@ -98,7 +100,7 @@ class SqlLedger:
         check_champion: bool = False,
     ) -> LedgerRecord:
         """Append one record; see `ports.Ledger`."""
-        with self._writing() as connection:
+        with writing(self._engine, _ADVISORY_LOCK) as connection:
             if check_champion:
                 self._expect(connection, expected_champion)
             return self._insert(connection, kind, version, payload, at)
@@ -124,7 +126,7 @@ class SqlLedger:
         """Record the one read of the test side; see `ports.Ledger`."""
         query = sa.select(_records).where(_records.c.kind == "test-read", _records.c.version == decision_id)
         query = query.order_by(_records.c.seq.desc()).limit(1)
-        with self._writing() as connection:
+        with writing(self._engine, _ADVISORY_LOCK) as connection:
             earlier = connection.execute(query).first()
             if earlier is not None and not takeover:
                 raise TestSideReadTwiceError(
@@ -149,21 +151,6 @@ class SqlLedger:
         with self._engine.begin() as connection:
             for statement in _SQLITE_GUARDS if sqlite else _POSTGRES_GUARDS:
                 connection.exec_driver_sql(statement)
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """Hold the only write lock from before the head is read until the commit."""
-        with self._engine.connect() as connection:
-            if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-            try:
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
 
     def _champion(self, connection: sa.Connection, as_of: str | None) -> LedgerRecord | None:
         query = sa.select(_records).where(_records.c.kind.in_(CROWNING))
@@ -205,42 +192,6 @@ class SqlLedger:
             )
         )
         return record
-
-
-def _without_password(url: str) -> str:
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return "an address that is no SQLAlchemy URL"
-
-
-def _engine(url: str) -> sa.Engine:
-    if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True)
-    engine = sa.create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
-
-    @sa.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # transactions begin where we say, not at the first write
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-
-    return engine
-
-
-@contextmanager
-def _initialising(engine: sa.Engine) -> Iterator[None]:
-    """Let one process at a time create the table."""
-    if engine.dialect.name == "sqlite" and engine.url.database:
-        with FileLock(Path(engine.url.database).with_suffix(".lock")):
-            yield
-        return
-    with engine.connect() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(_ADVISORY_LOCK + 1)))
-        try:
-            yield
-        finally:
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(_ADVISORY_LOCK + 1)))
 
 
 def _record(row: Any) -> LedgerRecord:

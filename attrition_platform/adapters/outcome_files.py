@@ -23,11 +23,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attrition_platform.adapters import inbox
 from attrition_platform.adapters.batches import batch_folder, batch_lock, keep_refused, staging
+from attrition_platform.adapters.drop_folder import (
+    SETTLE_SECONDS,
+    Look,
+    copy_bytes,
+    is_being_written,
+    look_at,
+    wait_until_still,
+)
 from attrition_platform.adapters.extract_files import ExtractFacts, inspect_extract, read_extract
 from attrition_platform.adapters.extract_streams import open_regular
-from attrition_platform.adapters.inbox import RefusedFile
+from attrition_platform.adapters.inbox import RefusedFile, SweepReport, is_candidate
 from attrition_platform.adapters.object_store import sha256_of_file, sync_folder, write_atomically
 from attrition_platform.contracts.identity import pseudonyms
 from attrition_platform.contracts.model import Column, Contract
@@ -106,7 +113,7 @@ def sweep_outcomes(
     contract: Contract,
     key: bytes,
     *,
-    settle_seconds: float = inbox.SETTLE_SECONDS,
+    settle_seconds: float = SETTLE_SECONDS,
 ) -> OutcomeSweep:
     """Look at every entry of the folder once.
 
@@ -128,11 +135,11 @@ def sweep_outcomes(
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = data_dir / "outcomes"
-    seen = inbox.SweepReport()
+    seen = SweepReport()
     entries = [entry for entry in sorted(folder.iterdir()) if not _is_ours(entry, place)]
-    candidates = [entry for entry in entries if inbox._is_candidate(entry, seen)]
+    candidates = [entry for entry in entries if is_candidate(entry, seen)]
     report = OutcomeSweep(refused=seen.refused, left_alone=seen.left_alone)
-    still = inbox._wait_until_still(candidates, settle_seconds, time.time, time.sleep)
+    still = wait_until_still(candidates, settle_seconds, time.time, time.sleep)
     for entry in candidates:
         if entry not in still:
             report.left_alone.append(entry.name)
@@ -176,23 +183,21 @@ def _is_ours(entry: Path, place: Path) -> bool:
     return entry.name in _OURS and entry.parent.resolve() == place.resolve()
 
 
-def _take(
-    entry: Path, look: inbox.Look, place: Path, contract: Contract, key: bytes, report: OutcomeSweep
-) -> None:
+def _take(entry: Path, look: Look, place: Path, contract: Contract, key: bytes, report: OutcomeSweep) -> None:
     """Copy, judge and only then remove a file; see `inbox` for why in this order."""
     with staging(place, contract.name) as folder:
         staged = folder / entry.name
         try:
             with open_regular(entry) as source:
-                if inbox._is_being_written(source):
+                if is_being_written(source):
                     report.left_alone.append(entry.name)
                     return
                 _check_size(entry.name, os.fstat(source.fileno()).st_size)
-                inbox._copy(source, staged)
+                copy_bytes(source, staged)
         except RefusedFileError as error:
             _refuse(report, error, None)
             return
-        if inbox._look(entry) != look:
+        if look_at(entry) != look:
             report.left_alone.append(entry.name)
             return
         _judge(staged, place, contract, key, report)

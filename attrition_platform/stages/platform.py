@@ -14,6 +14,7 @@ from attrition_platform.modeling.policy import load_policy, policy_digest
 from attrition_platform.settings import Settings
 
 if TYPE_CHECKING:
+    from attrition_platform.adapters.cause_store import CauseStore
     from attrition_platform.adapters.mlflow_registry import MlflowRegistry
     from attrition_platform.adapters.prediction_log import SqlPredictionLog
     from attrition_platform.adapters.step_cache import StepCache
@@ -90,6 +91,18 @@ class Platform:
             file.parent.mkdir(parents=True, exist_ok=True)
             url = f"sqlite:///{file}"
         return SqlLedger(url)
+
+    @cached_property
+    def causes(self) -> CauseStore:
+        """What called for runs: beside the ledger in PostgreSQL, else in an SQLite file of its own."""
+        from attrition_platform.adapters.cause_store import CauseStore
+
+        url = self.settings.ledger_url
+        if url is None or url.startswith("sqlite"):
+            file = self.settings.data_dir / "causes" / f"{self.contract.name}.sqlite"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{file}"
+        return CauseStore(url)
 
     @cached_property
     def predictions(self) -> SqlPredictionLog:

@@ -208,13 +208,13 @@ def test_a_file_that_changes_while_it_is_copied_is_left_alone(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = drop(data, "june.csv", make_extract(1))
-    copy = inbox_module._copy
+    copy = inbox_module.copy_bytes
 
     def copy_and_change(*args: object) -> None:
         copy(*args)  # type: ignore[arg-type]
         path.write_bytes(make_extract(1, 2))
 
-    monkeypatch.setattr(inbox_module, "_copy", copy_and_change)
+    monkeypatch.setattr(inbox_module, "copy_bytes", copy_and_change)
 
     assert sweep(data).left_alone == ["june.csv"]
     assert path.exists()
