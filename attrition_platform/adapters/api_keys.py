@@ -192,14 +192,16 @@ class ApiKeys:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.file.with_suffix(".lock"), timeout=_LOCK_SECONDS)
         try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
             raise ApiKeyError(
                 f"Another command has been changing '{self.file}' for {_LOCK_SECONDS:g} s. Try again later."
             ) from None
+        except OSError as error:
+            raise self._unwritten(error) from error
         try:
             yield
         finally:
@@ -277,8 +279,17 @@ class ApiKeys:
             for digest, api_key in entries
         ]
         document = {"keys": keys, "hmac": self._mac(keys).hex()}
-        write_atomically(self.file, json.dumps(document, indent=2).encode())
+        try:
+            write_atomically(self.file, json.dumps(document, indent=2).encode())
+        except OSError as error:
+            raise self._unwritten(error) from error
         self._look_again_at = float("-inf")
+
+    def _unwritten(self, error: OSError) -> ApiKeyError:
+        return ApiKeyError(
+            f"'{self.file}' can't be written ({error.strerror}), so no key was changed. "
+            "Make its folder writable, then ask again."
+        )
 
     def _mac(self, keys: Any) -> bytes:
         text = json.dumps(keys, sort_keys=True, separators=(",", ":"))

@@ -7,7 +7,8 @@ IMMEDIATE, or an advisory lock), so two promoters can't both extend the same hea
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -100,25 +101,25 @@ class SqlLedger:
         check_champion: bool = False,
     ) -> LedgerRecord:
         """Append one record; see `ports.Ledger`."""
-        with writing(self._engine, _ADVISORY_LOCK) as connection:
+        with _failures_told(), writing(self._engine, _ADVISORY_LOCK) as connection:
             if check_champion:
                 self._expect(connection, expected_champion)
             return self._insert(connection, kind, version, payload, at)
 
     def champion(self, as_of: str | None = None) -> LedgerRecord | None:
         """Record that made the champion; see `ports.Ledger`."""
-        with self._engine.connect() as connection:
+        with _failures_told(), self._engine.connect() as connection:
             return self._champion(connection, as_of)
 
     def records(self) -> list[LedgerRecord]:
         """All records, oldest first."""
-        with self._engine.connect() as connection:
+        with _failures_told(), self._engine.connect() as connection:
             return [_record(row) for row in connection.execute(sa.select(_records).order_by(_records.c.seq))]
 
     def last(self, kind: RecordKind) -> LedgerRecord | None:
         """Newest record of a kind."""
         query = sa.select(_records).where(_records.c.kind == kind).order_by(_records.c.seq.desc()).limit(1)
-        with self._engine.connect() as connection:
+        with _failures_told(), self._engine.connect() as connection:
             row = connection.execute(query).first()
         return None if row is None else _record(row)
 
@@ -126,7 +127,7 @@ class SqlLedger:
         """Record the one read of the test side; see `ports.Ledger`."""
         query = sa.select(_records).where(_records.c.kind == "test-read", _records.c.version == decision_id)
         query = query.order_by(_records.c.seq.desc()).limit(1)
-        with writing(self._engine, _ADVISORY_LOCK) as connection:
+        with _failures_told(), writing(self._engine, _ADVISORY_LOCK) as connection:
             earlier = connection.execute(query).first()
             if earlier is not None and not takeover:
                 raise TestSideReadTwiceError(
@@ -143,7 +144,7 @@ class SqlLedger:
 
     def head(self) -> int:
         """Number of the newest record; see `ports.Ledger`."""
-        with self._engine.connect() as connection:
+        with _failures_told(), self._engine.connect() as connection:
             return connection.execute(sa.select(sa.func.max(_records.c.seq))).scalar() or 0
 
     def _guard(self) -> None:
@@ -192,6 +193,19 @@ class SqlLedger:
             )
         )
         return record
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Turn the database's own errors into ours."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise LedgerError(
+            f"The ledger's database failed ({type(error.orig).__name__}). Check that the database of "
+            "ATTRITION_LEDGER_URL runs, has space and can be written; `attrition history` then shows what "
+            "is on record."
+        ) from None  # its text may quote the record
 
 
 def _record(row: Any) -> LedgerRecord:

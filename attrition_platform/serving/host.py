@@ -108,7 +108,7 @@ class ModelHost:
                 self._tell("ledger", self.problem, {})
                 return False
         except Exception as error:  # the follower must outlive whatever a database throws at it
-            self.problem = f"The ledger can't be read ({type(error).__name__})."
+            self.problem = f"The ledger can't be read: {_why(error)}"
             self._tell("ledger", self.problem, {})
             return False
         self._told.pop("ledger", None)

@@ -321,14 +321,19 @@ def _roll_back(platform: Platform, to: str | None, reason: str, by: str) -> Ledg
 def _alone(platform: Platform) -> Iterator[None]:
     """Let one process of this data folder at a time go from reading the state to writing a record."""
     file = platform.settings.data_dir / "ledger" / f"{platform.contract.name}.release.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file, timeout=_LOCK_SECONDS)
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise ReleaseError(
             f"Another release or rollback is at work for {_LOCK_SECONDS} s; nothing was changed. Ask again."
         ) from None
+    except OSError as error:
+        raise ReleaseError(
+            f"The data folder can't be written ({error.strerror}), so nothing was changed. "
+            "Make it writable, then ask again."
+        ) from error
     try:
         yield
     finally:

@@ -298,3 +298,11 @@ def test_a_writer_that_never_ends_is_named(file: Path, monkeypatch: pytest.Monke
         pytest.raises(ApiKeyError, match=r"Another command has been changing .* Try again later"),
     ):
         ApiKeys(file, SECRET).add("hr", ["predict"], AT)
+
+
+def test_a_folder_that_can_not_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "keys.lock").mkdir()
+    keys = ApiKeys(tmp_path / "keys.json", b"s" * 32)
+
+    with pytest.raises(ApiKeyError, match=r"can't be written .* no key was changed"):
+        keys.add("ann", ["predict"], "2026-01-01T00:00:00.000+00:00")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,3 +228,17 @@ def test_four_processes_on_a_fresh_file_lose_nothing(tmp_path: Path) -> None:
     assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
     assert report.intact
     assert report.n_records == 40
+
+
+def test_a_database_that_fails_is_an_error_of_ours_that_quotes_no_record(tmp_path: Path) -> None:
+    """A full disk or a server that is gone used to reach people as a trace of the SQL library."""
+    ledger = SqlLedger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
+        database.execute("DROP TABLE attrition_ledger")
+
+    for ask in (ledger.head, ledger.records, ledger.champion, ledger.verify):
+        with pytest.raises(LedgerError, match="database failed"):
+            ask()
+    with pytest.raises(LedgerError) as caught:
+        ledger.append("promotion", "v1", {"secret": "abc"}, at="2026-01-01T00:00:00.000+00:00")
+    assert "abc" not in str(caught.value)

@@ -555,6 +555,19 @@ def test_a_release_that_hangs_is_told_to_the_next(
     assert offer(platform, "c1").kind == "canary"
 
 
+def test_a_data_folder_that_can_not_be_written_is_said(make: Callable[..., Platform]) -> None:
+    platform = make("direct")
+    offer(platform, "s2")
+    lock = platform.settings.data_dir / "ledger" / f"{platform.contract.name}.release.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # root may write everywhere, but not into a folder's place
+    before = platform.ledger.records()
+
+    with pytest.raises(ReleaseError, match="can't be written"):
+        roll_back(platform, None, "why", "Ana")
+    assert platform.ledger.records() == before
+
+
 def test_records_of_other_kinds_change_no_state(make: Callable[..., Platform]) -> None:
     platform = make("canary")
     offer(platform, "c1")
