@@ -23,7 +23,7 @@ SUFFIXES: Final = (".csv", ".csv.gz", ".parquet")
 Sink = Callable[["pl.DataFrame"], None]
 
 # Tab, line ends and the full-width signs begin a formula in some spreadsheets, too.
-_FORMULA_STARTS: Final = "=+-@\t\r\n＝＋－＠"
+FORMULA_STARTS: Final = "=+-@\t\r\n＝＋－＠"
 
 
 class ExportError(AttritionError):
@@ -56,7 +56,7 @@ def neutralised(frame: pl.DataFrame) -> pl.DataFrame:
 
     texts = frame.with_columns((cs.enum() | cs.categorical()).cast(pl.String))
     return texts.with_columns(
-        pl.when(pl.col(name).str.slice(0, 1).is_in(list(_FORMULA_STARTS)))
+        pl.when(pl.col(name).str.slice(0, 1).is_in(list(FORMULA_STARTS)))
         .then(pl.lit("'") + pl.col(name))
         .otherwise(pl.col(name))
         .alias(name)

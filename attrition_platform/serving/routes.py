@@ -303,6 +303,7 @@ class Routes:
             "advice": policy.advice.model_dump(),
             "min_team_size": policy.serving.min_team_size,
             "model_version": predictor.stable.version,
+            "protected": contract.protected,
             "sources": {contract.columns[name].source: name for name in contract.columns},
         }
         return Reply(200, encode(told))

@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 
 from attrition_platform.adapters.api_keys import ApiKeys
+from attrition_platform.scoring.exports import FORMULA_STARTS
 from attrition_platform.serving.app import build_app
 from attrition_platform.serving.host import ModelHost
 from attrition_platform.serving.metrics import Metrics
@@ -393,6 +394,32 @@ def test_nobody_is_grouped_by_who_they_are(page: Any) -> None:
     page.get_by_role("tab", name="Teams").click()
 
     assert page.locator("#group-by option").all_inner_texts() == ["Promotions"]
+
+
+def test_nobody_is_grouped_by_a_protected_column(page: Any) -> None:
+    """Only the auditor reads protected attributes, with intervals and the policy's rules."""
+    rows = [f"P{i},Mid,No,{i % 2},{1000 + i},{30 + i % 2}" for i in range(48)]
+    upload(page, "\n".join(["Person,Level,Remote,Promotions,Pay,Age", *rows]))
+    estimate(page)
+    page.get_by_role("tab", name="Teams").click()
+
+    assert page.locator("#group-by option").all_inner_texts() == ["Promotions"]
+    assert "Not offered: Age." in text_of(page, "#panel-teams")
+    assert_accessible(page)
+
+
+def test_a_download_holds_no_formula_however_it_begins(page: Any) -> None:
+    """The same signs as in exports from the shell."""
+    starts = list(FORMULA_STARTS)
+
+    found = page.evaluate(
+        """async (starts) => {
+            const { harmless } = await import(new URL("static/csv.js", location.href));
+            return [...starts, "a"].map((start) => harmless(start + "1"));
+        }""",
+        starts,
+    )
+    assert found == [*(f"'{start}1" for start in starts), "a1"]
 
 
 def test_what_may_be_shown_for_any_sizes(page: Any) -> None:

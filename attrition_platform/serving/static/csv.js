@@ -73,7 +73,7 @@ export function write(records, delimiter = ",") {
   return records.map((record) => record.map(cell).join(delimiter)).join("\r\n") + "\r\n";
 }
 
-/** A text that a spreadsheet would take for a formula gets an apostrophe in front. */
+/** A text that a spreadsheet would take for a formula gets an apostrophe in front; as `scoring/exports.py` does. */
 export function harmless(text) {
-  return /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /^[=+\-@\t\r\n＝＋－＠]/.test(text) ? `'${text}` : text;
 }

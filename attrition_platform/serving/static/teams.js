@@ -23,7 +23,12 @@ export function fillTeamsPanel(panel, told, extract, goToTable) {
         make("button", { type: "button", class: "primary", onclick: goToTable }, "Choose a table")));
     return;
   }
-  const columns = orderColumns(extract, told);
+  const guarded = protectedColumns(extract, told);
+  if (guarded.length) {
+    card.append(make("p", { class: "quiet" }, `Not offered: ${guarded.map((i) => extract.header[i]).join(", ")}. `
+      + "These are protected; only the fairness audit compares people by them."));
+  }
+  const columns = orderColumns(extract, told, guarded);
   if (columns.length === 0) {
     card.append(make("p", {}, "No column of this table divides people into groups. A column like “Department” would."));
     return;
@@ -42,9 +47,14 @@ export function fillTeamsPanel(panel, told, extract, goToTable) {
   show();
 }
 
+/** Positions of the columns that the contract protects. */
+function protectedColumns(extract, told) {
+  return extract.names.map((_, position) => position).filter((i) => told.protected.includes(extract.names[i]));
+}
+
 /** Columns that the model does not know come first: they are the likelier team names. */
-function orderColumns(extract, told) {
-  const never = new Set(extract.idAt < 0 ? [] : [extract.idAt]);
+function orderColumns(extract, told, guarded) {
+  const never = new Set(extract.idAt < 0 ? guarded : [extract.idAt, ...guarded]);
   const found = groupingColumns(extract.header, extract.rows, never);
   const isKnown = (position) => Object.values(told.sources).includes(extract.names[position]);
   return [...found.filter((position) => !isKnown(position)), ...found.filter(isKnown)];
