@@ -10,7 +10,6 @@ have to fail an exact test first. A rise of all values by 8 % is no unit change,
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -27,8 +26,13 @@ MIN_ROWS: Final = 50
 MIN_DISTINCT: Final = 3
 MAX_DISTANCE: Final = 0.25  # in standard deviations, after scaling
 MAX_REMAINS: Final = 0.25  # share of the difference that scaling may leave
-# A factor below it may be a real change, so it must fit the column's unit and leave no more than noise.
+# A factor below it may be a real change, so it must fit the column's unit and leave no more than noise:
+# either nothing that a test finds, or, in a large window, next to nothing.
 CLEAR_FACTOR: Final = 4.0
+MIN_CHANCE_AFTER: Final = 1e-3
+MIN_ROWS_NEAR_ONE: Final = 300  # fewer can't tell half as much again from kilometres
+MAX_REMAINS_NEAR_ONE: Final = 0.5  # the difference is small to begin with
+EXACT_DISTANCE: Final = 0.05
 
 # What one unit is in the first one of its line. Pay counts working time: 8 hours, 5 days, 52 weeks.
 _MONTH: Final = 365.25 / 12
@@ -109,12 +113,15 @@ class UnitChange:
     distance_before, distance_after : float
         Wasserstein distance of the window to the reference as it is and times the factor, in standard
         deviations of the latter; 0 is no difference.
+    p_value_after : float
+        Of the window and the reference times the factor being from one source, in (0, 1].
     """
 
     factor: float
     looks_like: str
     distance_before: float
     distance_after: float
+    p_value_after: float
 
 
 def find_unit_change(
@@ -160,15 +167,17 @@ def find_unit_change(
         if factor / 2 <= ratio <= factor * 2
     ]
     best = min(fits, key=lambda fit: fit.distance_after, default=None)
-    if best is None or not _explains(best, 1 / reference.n_values + 1 / window.n_values):
-        return None
-    return best
+    return best if best is not None and _explains(best, window.n_values) else None
 
 
-def _explains(fit: UnitChange, variance: float) -> bool:
-    is_clear = max(fit.factor, 1 / fit.factor) >= CLEAR_FACTOR
-    limit = MAX_DISTANCE if is_clear else min(MAX_DISTANCE, 0.02 + 1.5 * math.sqrt(variance))
-    return fit.distance_after <= limit and fit.distance_after <= MAX_REMAINS * fit.distance_before
+def _explains(fit: UnitChange, n_rows: int) -> bool:
+    if not fit.distance_after <= MAX_DISTANCE:
+        return False
+    remains = fit.distance_after / fit.distance_before
+    if max(fit.factor, 1 / fit.factor) >= CLEAR_FACTOR:
+        return remains <= MAX_REMAINS
+    is_noise = fit.p_value_after >= MIN_CHANCE_AFTER or fit.distance_after <= EXACT_DISTANCE
+    return n_rows >= MIN_ROWS_NEAR_ONE and is_noise and remains <= MAX_REMAINS_NEAR_ONE
 
 
 _Sample = tuple[Floats, Ints]
@@ -186,13 +195,14 @@ def _fit(factor: float, words: str, before: _Sample, now: _Sample) -> UnitChange
     if bool(np.all(now[0] == np.floor(now[0]))):
         # A whole number was made by rounding or by cutting off; nobody says which.
         scaled = [(rounding(scaled[0][0]), scaled[0][1]) for rounding in (np.rint, np.floor)]
-    after, best = min(
-        ((normed_wasserstein_distance(*_on_one_grid(sample, now)), i) for i, sample in enumerate(scaled)),
-    )
-    unscaled = normed_wasserstein_distance(*_on_one_grid(before, now))
+    fits = []
+    for sample in scaled:
+        together = _on_one_grid(sample, now)
+        fits.append((numbers_p_value(*together[1:]), -normed_wasserstein_distance(*together), _std(sample)))
+    p_value, after, std = max(fits)
     # The same area in standard deviations of the scaled reference.
-    spread = _std(before) / max(_std(scaled[best]), 1e-9)
-    return UnitChange(factor, words, unscaled * spread, after)
+    unscaled = normed_wasserstein_distance(*_on_one_grid(before, now)) * _std(before) / max(std, 1e-9)
+    return UnitChange(factor, words, unscaled, -after, p_value)
 
 
 def _scaled(sample: _Sample, factor: float) -> _Sample:

@@ -137,9 +137,38 @@ def test_growth_is_no_other_unit(column: str, growth: float) -> None:
 def test_a_factor_near_one_must_fit_exactly_and_fit_the_unit() -> None:
     """All distances half as long again may be a move of the company; so may 1.6 times the points."""
     before = frame(distance=numbers(distances(5_000)), points=numbers(tenures(5_000)))
-    now = frame(distance=numbers(distances(5_000, 2) * 1.5), points=numbers(tenures(5_000, 2) * 1.609344))
+    for seed in range(2, 42):
+        for factor, n_rows in ((1.5, 500), (1.75, 500), (1.5, 100)):
+            now = frame(
+                distance=numbers(distances(n_rows, seed) * factor),
+                points=numbers(tenures(n_rows, seed) * 1.609344),
+            )
+            assert changes(before, now) == []
 
-    assert changes(before, now) == []
+
+def test_a_factor_near_one_that_fits_is_missed_once_in_hundreds() -> None:
+    column = CONTRACT.columns["distance"]
+    found = [
+        find_unit_change(
+            "distance",
+            column,
+            numbers(distances(1_000, 1_000 + seed)),
+            numbers(np.rint(distances((500, 2_000)[seed % 2], seed) * 1.609344)),
+        )
+        for seed in range(2, 252)
+    ]
+
+    assert found.count(None) <= 1
+
+
+def test_a_factor_near_one_may_leave_next_to_nothing_in_a_large_window() -> None:
+    """One decimal is a difference that a test finds in a hundred thousand rows."""
+    km = numbers((distances(100_000, 2) * 1.609344).round(1))
+
+    found = find_unit_change("distance", CONTRACT.columns["distance"], numbers(distances(100_000)), km)
+
+    assert found is not None
+    assert found.p_value_after < 1e-3
 
 
 def test_a_few_huge_numbers_do_not_make_another_unit() -> None:
@@ -150,6 +179,12 @@ def test_a_few_huge_numbers_do_not_make_another_unit() -> None:
         before, now, grown = (np.exp(rng.normal(0, 3, n)) for n in (1_000, 100, 2_000))
         assert find_unit_change("points", column, numbers(before), numbers(now)) is None
         assert find_unit_change("points", column, numbers(before), numbers(grown * 2)) is None
+
+
+def test_a_rise_beside_one_huge_number_is_no_other_unit() -> None:
+    far = np.append(distances(5_000), 1e6)
+
+    assert changes(frame(distance=numbers(far)), frame(distance=numbers(far * 1.3))) == []
 
 
 def test_a_yes_or_no_in_numbers_has_no_unit() -> None:
