@@ -26,6 +26,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": (f"{_HERE}.champion_commands:ledger", "Check the ledger of champions."),
     "monitor": (f"{_HERE}.run_commands:monitor", "Score, then judge drift, performance and SLOs."),
     "performance": (f"{_HERE}.report_commands:performance", "Show what predictions turned out to be worth."),
+    "notifications": (f"{_HERE}.notification_commands:notifications", "Show, test and flush notifications."),
     "predict": (f"{_HERE}.predict_commands:predict", "Ask the champion about employees."),
     "rollback": (f"{_HERE}.champion_commands:rollback", "Make an earlier champion the champion again."),
     "score": (f"{_HERE}.run_commands:score", "Score every current employee with the champion."),
@@ -33,6 +34,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "serve": (f"{_HERE}.serve_commands:serve", "Serve the champion over HTTP."),
     "slo": (f"{_HERE}.report_commands:slo", "Show the platform's promises and the alerts that stand."),
     "train": (f"{_HERE}.run_commands:train", "Run the main job, from raw data to a champion."),
+    "triggers": (f"{_HERE}.trigger_commands:triggers", "Show and test what starts a run by itself."),
     "ui": (f"{_HERE}.run_commands:ui", "Open the Dagster UI with its daemon."),
 }
 
@@ -69,7 +71,7 @@ class _LazyGroup(click.Group):
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="attrition-platform")
 def attrition() -> None:
-    """Train, prove, release and replace an employee-attrition model.
+    """Train, prove, release, serve, watch and replace an employee-attrition model.
 
     State lies under `data/` or $ATTRITION_DATA. Exit codes: 0 done, 1 the answer is no or the work
     failed, 2 the command, a setting or a file is wrong.

@@ -58,7 +58,7 @@ def performance(as_json: bool, check: bool) -> None:
     Matured: the outcome is known. Estimated: it is not, and the probabilities are believed; that can't see
     people who now leave for other reasons. Unknown: neither. `attrition monitor` judges anew.
     """
-    from attrition_platform.stages.performance import METRICS, in_words
+    from attrition_platform.stages.performance import BAD, METRICS, in_words
 
     facts = _facts("performance_report")
     if as_json:
@@ -83,7 +83,7 @@ def performance(as_json: bool, check: bool) -> None:
             for w in facts["weeks"]
         ]
         show_table(["week", "model", "matured", "unknown", "ROC AUC"], weeks)
-    if check and facts["verdict"] in ("below-floor", "concept-drift"):
+    if check and facts["verdict"] in BAD:
         sys.exit(1)
 
 

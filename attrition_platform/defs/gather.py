@@ -27,7 +27,7 @@ def gather(platform: Platform) -> dg.Definitions:
     (LANDMINES: 6.4 times the CPU), and parallel work belongs inside a step.
     """
     contract = platform.contract
-    jobs, schedules = build_jobs_and_schedules()
+    jobs, schedules = build_jobs_and_schedules(platform)
     return dg.Definitions(
         assets=[
             *ingest.ingest_assets(),
@@ -43,7 +43,7 @@ def gather(platform: Platform) -> dg.Definitions:
         asset_checks=build_checks(),
         jobs=jobs,
         schedules=schedules,
-        sensors=build_sensors(),
+        sensors=build_sensors(jobs, contract),
         resources=build_resources(platform),
         executor=dg.in_process_executor,
         loggers={"plain": plain_logger, "console": dg.colored_console_logger},

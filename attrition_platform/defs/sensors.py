@@ -1,9 +1,14 @@
-"""When the platform acts without being asked: the canary's verdict."""
+"""When the platform acts without being asked: the canary's verdict, triggers, notices."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 
+from attrition_platform.contracts.model import Contract
+from attrition_platform.defs.notice_sensors import build_notice_sensors
+from attrition_platform.defs.trigger_sensors import build_trigger_sensors
 from attrition_platform.errors import AttritionError
 from attrition_platform.stages.platform import Platform
 
@@ -41,6 +46,6 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}."
 
 
-def build_sensors() -> list[dg.SensorDefinition]:
-    """Sensors of the code location."""
-    return [watch_canary]
+def build_sensors(jobs: list[Any], contract: Contract) -> list[dg.SensorDefinition]:
+    """Sensors of the code location; `jobs` begins with the main one."""
+    return [watch_canary, *build_trigger_sensors(jobs[0], contract), *build_notice_sensors(jobs)]

@@ -21,6 +21,7 @@ MAX_LOGGED = 200_000
 N_EARLIER = 4
 LOOK_BACK = timedelta(days=450)
 SCORED = "scored_employees"
+BAD = ("below-floor", "concept-drift")
 METRICS = ("roc_auc", "recall", "precision", "accuracy")
 
 

@@ -8,15 +8,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from attrition_platform.adapters.pointers import NEWEST, Pointers
+from attrition_platform.adapters.pointers import NEWEST
 from attrition_platform.adapters.step_cache import StepResult, digest, read_result
-from attrition_platform.errors import AttritionError, StoreError
+from attrition_platform.errors import AttritionError
 from attrition_platform.monitoring.burn_rate import AlertFacts, Event, judge_alerts
 from attrition_platform.monitoring.slo import measure_slos
 from attrition_platform.monitoring.slo_facts import (
     AlarmFact,
     ArrivalFact,
     BatchFact,
+    CauseFact,
     QualityFact,
     RefitFact,
     RunFact,
@@ -25,13 +26,14 @@ from attrition_platform.monitoring.slo_facts import (
 )
 from attrition_platform.ports import LedgerRecord
 from attrition_platform.stages.ingest import Progress, validate_one_batch
+from attrition_platform.stages.performance import BAD
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.release_state import release_state
+from attrition_platform.stages.views import newest_or_none
 
 TRAIN = "train_champion"
 N_CHECKED = 3  # the champion and those that a rollback would reach first
 ANSWERS = ("promotion", "canary", "proposal", "rollback")
-NO_OUTCOME = ("ok", "cannot-judge", "no-champion")
 
 
 def measure(platform: Platform, runs: Sequence[RunFact], tell: Progress) -> StepResult:
@@ -57,6 +59,7 @@ def measure(platform: Platform, runs: Sequence[RunFact], tell: Progress) -> Step
         quality=_quality(platform, records, now),
         store_checks=(_check_store(platform, records, now),),
         refits=_refits(records),
+        causes=_causes(platform),
         judged_windows=tuple(at for at, _ in _drift_reports(platform)),
         alarms=_alarms(platform, records),
         training_jobs=frozenset({TRAIN}),
@@ -126,15 +129,8 @@ def _batches(platform: Platform, tell: Progress) -> tuple[BatchFact, ...]:
     return tuple(found)
 
 
-def _newest(platform: Platform, asset: str) -> StepResult | None:
-    try:
-        return Pointers(platform.pointers_dir).read(asset)
-    except StoreError:
-        return None
-
-
 def _quality(platform: Platform, records: Sequence[LedgerRecord], now: datetime) -> tuple[QualityFact, ...]:
-    result, champion = _newest(platform, "performance_report"), release_state(records).stable
+    result, champion = newest_or_none(platform, "performance_report"), release_state(records).stable
     judged = None if result is None else result.facts["judged"]
     if champion is None or judged is None or judged["version"] != champion.version:
         return ()
@@ -175,6 +171,19 @@ def _refits(records: Sequence[LedgerRecord]) -> tuple[RefitFact, ...]:
     )
 
 
+def _causes(platform: Platform) -> tuple[CauseFact, ...]:
+    """Causes with the end of their run: then the release, or the decision against it, is on record."""
+    return tuple(
+        CauseFact(
+            record.cause.key,
+            record.cause.kind,
+            record.cause.found_at,
+            record.ended_at if record.state == "done" else None,
+        )
+        for record in platform.causes.records()
+    )
+
+
 def _drift_reports(platform: Platform) -> list[tuple[datetime, dict[str, Any]]]:
     """Every drift report that found something to compare with, oldest first."""
     files = (platform.pointers_dir / "drift_report").glob("*.json")
@@ -212,7 +221,7 @@ def _alert_facts(platform: Platform, runs: Sequence[RunFact], records: Sequence[
     outages: tuple[str, ...] = ()
     if release_state(records).stable is None and any(record.kind == "promotion" for record in records):
         outages = ("There is no champion any more",)
-    performance = _newest(platform, "performance_report")
+    performance = newest_or_none(platform, "performance_report")
     verdict = "ok" if performance is None else performance.facts["verdict"]
-    regressions = () if verdict in NO_OUTCOME else (f"Matured outcomes say: {verdict}",)
+    regressions = (f"Matured outcomes say: {verdict}",) if verdict in BAD else ()
     return AlertFacts({"run-success": events}, failed, outages, security, regressions)

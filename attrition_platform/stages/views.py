@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrition_platform.adapters.pointers import Pointers
 from attrition_platform.adapters.step_cache import StepResult
-from attrition_platform.errors import LedgerError, SettingsError
+from attrition_platform.errors import LedgerError, SettingsError, StoreError
 from attrition_platform.stages.candidates import all_trials
 from attrition_platform.stages.platform import Platform
 
@@ -24,6 +24,14 @@ def newest(platform: Platform, asset: str) -> StepResult:
         When it has never been materialized.
     """
     return Pointers(platform.pointers_dir).read(asset)
+
+
+def newest_or_none(platform: Platform, asset: str) -> StepResult | None:
+    """What the newest run made of an asset; None before the first one."""
+    try:
+        return newest(platform, asset)
+    except StoreError:
+        return None
 
 
 def champion_view(platform: Platform, as_of: str | None = None) -> dict[str, Any]:

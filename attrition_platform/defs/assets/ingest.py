@@ -8,6 +8,7 @@ from attrition_platform.adapters.step_cache import StepResult
 from attrition_platform.defs.materialize import Result, counts, materialized, row_count, table
 from attrition_platform.stages import ingest
 from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.run_processes import PROCESS_TAG, this_process
 
 OWNERS = ["team:people-analytics"]
 
@@ -20,6 +21,7 @@ def raw_employees(context: dg.AssetExecutionContext, platform: dg.ResourceParam[
     read for what it is goes to `refused/` with its reason. Read by `validated_employees`. With no
     extract at all, a generated population stands in, and says so.
     """
+    context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process()})
     result = ingest.take_in(platform, context.log.info)
     batches = result.facts["batches"]
     return materialized(

@@ -10,12 +10,14 @@ from attrition_platform.adapters.step_cache import StepResult
 from attrition_platform.defs.assets.ingest import OWNERS
 from attrition_platform.defs.materialize import Result, materialized, table
 from attrition_platform.defs.run_history import read_runs
+from attrition_platform.stages import telling
 from attrition_platform.stages.drift import in_words, judge_newest
 from attrition_platform.stages.performance import METRICS, judge_outcomes
 from attrition_platform.stages.performance import in_words as outcomes_in_words
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.slo import in_words as promises_in_words
 from attrition_platform.stages.slo import measure as measure_promises
+from attrition_platform.stages.views import newest_or_none
 
 # In a run that also trains, the window is judged first: against the champion that it met.
 FIRST = {"dagster/priority": "10"}
@@ -33,6 +35,9 @@ def drift_report(
     report of the same window.
     """
     result = judge_newest(platform, raw_employees, context.log.info)
+    telling.send(
+        platform, telling.of_drift(platform, result, _run_url(context, platform)), context.log.warning
+    )
     facts = result.facts
     columns = [
         {"window": window["window"], "column": name, **column}
@@ -47,7 +52,7 @@ def drift_report(
         n_drifted_columns=len(facts["columns"]),
         columns=table(columns, ["window", "column", "outcome", "score", "p_value", "text"]),
         schema_changes=table(facts["schema_changes"], ["kind", "column", "text"]),
-        report=dg.MetadataValue.url(f"{platform.settings.reports_url}/reports/{facts['window']}"),
+        report=dg.MetadataValue.url(telling.report_url(platform, facts["window"])),
         reference=facts["reference"] or "none",
     )
 
@@ -62,7 +67,10 @@ def performance_report(
     `scored_employees` said over time and from the files in `outcomes/`; read by the sensor
     `on_performance`. Too few outcomes are a normal result and no "ok".
     """
+    before = newest_or_none(platform, "performance_report")
     result = judge_outcomes(platform, validated_employees, context.log.info)
+    told = telling.of_performance(platform, result, before, _run_url(context, platform))
+    telling.send(platform, told, context.log.warning)
     facts = result.facts
     judged = facts["judged"] or {"matured": {}, "estimated": {}, "unknown": {}}
     rows = [
@@ -98,7 +106,10 @@ def slo_report(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Pla
     """
     window = timedelta(days=platform.policy.slo.window_days)
     runs = read_runs(context.instance, platform.clock() - window, without=context.run.run_id)
+    before = newest_or_none(platform, "slo_report")
     result = measure_promises(platform, runs, context.log.info)
+    told = telling.of_promises(platform, result, before, _run_url(context, platform))
+    telling.send(platform, told, context.log.warning)
     facts = result.facts
     rows = [
         {"indicator": indicator["name"], **measure}
@@ -114,6 +125,10 @@ def slo_report(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Pla
         indicators=table(rows, ["name", "value", "target", "unit", "verdict", "budget left", "text"]),
         alerts=table(facts["alerts"], ["severity", "name", "text", "runbook"]),
     )
+
+
+def _run_url(context: dg.AssetExecutionContext, platform: Platform) -> str:
+    return f"{platform.settings.ui_url}/runs/{context.run.run_id}"
 
 
 def _interval(metrics: Mapping[str, Any], name: str) -> str:

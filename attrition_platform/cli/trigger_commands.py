@@ -1,0 +1,107 @@
+"""`attrition triggers` and `triggers test`: what may start a run by itself, and whether it would."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attrition_platform.cli.show import show_json, show_table
+
+if TYPE_CHECKING:
+    from attrition_platform.monitoring.triggering import CauseRecord
+    from attrition_platform.stages.platform import Platform
+
+
+def _platform() -> Platform:
+    from attrition_platform.settings import Settings
+    from attrition_platform.stages.platform import Platform
+
+    return Platform(Settings.from_environment())
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def triggers(context: click.Context, as_json: bool) -> None:
+    """Show every trigger: its limit, what it saw last, when it fired last, and when it looks again.
+
+    The sensors run while the Dagster daemon runs (`make ui`). This command looks once by itself and
+    starts nothing.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    platform = _platform()
+    rows = _rows(platform)
+    if as_json:
+        waiting = [_cause(record) for record in platform.causes.records() if record.state != "done"]
+        show_json({"triggers": rows, "causes": waiting})
+        return
+    shown = ("trigger", "last_fired", "n_open", "looks_again")
+    columns = ["trigger", "last fired", "open causes", "looks again"]
+    show_table(columns, [[row[name] for name in shown] for row in rows])
+    for row in rows:
+        click.echo(f"{row['trigger']}: fires when {row['fires_when']}.\n    Seen now: {row['seen_now']}.")
+    for record in platform.causes.records("ticketed"):
+        click.echo(f"Ticket: {record.cause.key}, {record.n_attempts} runs failed. Somebody must look.")
+
+
+@triggers.command()
+def test() -> None:
+    """Feed each trigger a made-up signal that must fire it and one that must not, in a scratch place.
+
+    Uses this place's contract and policy, and none of its data. Exits 1 when any did not do as it must.
+    """
+    from attrition_platform.defs.trigger_rehearsal import rehearse
+
+    broken = 0
+    for one in rehearse(_platform()):
+        fired = "fired" if one.fired else "DID NOT FIRE"
+        silent = "stayed silent" if one.stayed_silent else "FIRED FOR NOTHING"
+        broken += not one.is_sound
+        verdict = "ok" if one.is_sound else "BROKEN"
+        click.echo(f"{one.trigger:<12} {one.sensor:<16} {fired:<13} {silent:<18} {verdict}")
+    if broken:
+        click.echo(f"{broken} triggers did not do as they must.", err=True)
+        sys.exit(1)
+
+
+def _rows(platform: Platform) -> list[dict[str, Any]]:
+    from attrition_platform.monitoring.triggering import next_look
+    from attrition_platform.stages.detecting import DETECTORS
+
+    records, now, rule = platform.causes.records(), platform.clock(), platform.policy.triggers
+    rows = []
+    for kind, detect in DETECTORS.items():
+        own = [record for record in records if record.cause.kind == kind]
+        reading = detect(platform)
+        fired = max((r.requested_at for r in own if r.requested_at is not None), default=None)
+        open_ones = [record for record in own if record.state == "open"]
+        look = min((next_look(record, records, rule) for record in open_ones), default=now)
+        soon = look <= now + timedelta(seconds=30)
+        rows.append(
+            {
+                "trigger": kind,
+                "fires_when": reading.limit,
+                "seen_now": reading.value,
+                "last_fired": None if fired is None else fired.isoformat(timespec="seconds"),
+                "n_open": len(open_ones),
+                "looks_again": "within 30 s" if soon else look.isoformat(timespec="minutes"),
+            }
+        )
+    return rows
+
+
+def _cause(record: CauseRecord) -> dict[str, Any]:
+    cause = record.cause
+    return {
+        "key": cause.key,
+        "state": record.state,
+        "window": cause.window,
+        "evidence": dict(cause.evidence),
+        "n_attempts": record.n_attempts,
+        "found_at": cause.found_at.isoformat(),
+        "retry_at": None if record.retry_at is None else record.retry_at.isoformat(),
+    }

@@ -1,0 +1,202 @@
+"""When a training starts by itself: detectors put causes on record, and one sensor starts runs for them.
+
+Only `start_runs` asks for runs, and it asks again for each one until the run is there: Dagster knows a run's
+key and creates it once, whatever tick, cursor or daemon was lost in between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
+
+from attrition_platform.contracts.model import Contract
+from attrition_platform.defs.assets.governance import CAUSE_TAG
+from attrition_platform.errors import AttritionError
+from attrition_platform.modeling.watch_rules import CauseKind
+from attrition_platform.monitoring.triggering import CauseRecord, main_cause
+from attrition_platform.stages.platform import Platform
+
+if TYPE_CHECKING:
+    from attrition_platform.stages.detecting import Reading
+
+RUNNING = dg.DefaultSensorStatus.RUNNING
+QUICK_SECONDS, SLOW_SECONDS = 5, 30
+QUICK: tuple[CauseKind, ...] = ("new-file", "event")
+RUN_KEY_TAG, WINDOW_TAG = "attrition/run_key", "attrition/window"
+CAUSES_TAG, EVIDENCE_TAG = "attrition/causes", "attrition/evidence"
+MAX_TAG = 1_000
+
+NAMES: dict[CauseKind, str] = {
+    "new-file": "on_new_file",
+    "drift": "on_drift",
+    "performance": "on_performance",
+    "volume": "on_new_labels",
+    "new-column": "on_new_column",
+    "event": "on_event",
+}
+ABOUT: dict[CauseKind, str] = {
+    "new-file": "Finds extracts that stand still in `inbox/`, and batches that no training has seen.",
+    "drift": "Finds that the newest window has drifted from what the champion was made from.",
+    "performance": "Finds that matured outcomes are below a floor or contradict the probabilities.",
+    "volume": "Finds that enough employees were labelled since the last training.",
+    "new-column": "Finds columns that the contract does not know: a new feature may be available.",
+    "event": "Finds event files in `events/`, such as one for a platform update.",
+}
+
+
+def build_trigger_sensors(job: Any, contract: Contract) -> list[dg.SensorDefinition]:
+    """Build a sensor for each kind of cause, and the one that starts runs of the job."""
+    return [*(_detector_sensor(kind) for kind in NAMES), _start_runs(job, contract)]
+
+
+def _detector_sensor(kind: CauseKind) -> dg.SensorDefinition:
+    seconds = QUICK_SECONDS if kind in QUICK else SLOW_SECONDS
+
+    @dg.sensor(
+        name=NAMES[kind], description=ABOUT[kind], minimum_interval_seconds=seconds, default_status=RUNNING
+    )
+    def detect(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
+        try:
+            reading, n_new = put_on_record(kind, platform, context.log)
+        except Exception as error:  # whatever a store throws at it: a sensor that dies watches nothing
+            context.log.error(f"{NAMES[kind]} could not look: {_told(error)}")
+            return dg.SkipReason(f"Could not look: {_told(error)} The next tick looks again.")
+        found = f"{n_new} new causes are on record; start_runs starts their run." if n_new else "Nothing new."
+        return dg.SkipReason(f"{found} Seen: {reading.value}. Fires when {reading.limit}.")
+
+    return detect
+
+
+def put_on_record(kind: CauseKind, platform: Platform, log: Any) -> tuple[Reading, int]:
+    """Look once, and record what is new; returns what was seen and how many causes were new."""
+    from attrition_platform.stages.detecting import DETECTORS, file_events
+
+    reading = DETECTORS[kind](platform)
+    n_new = platform.causes.add(reading.causes)
+    if kind == "event":
+        for problem in file_events(platform):
+            log.warning(problem)
+    return reading, n_new
+
+
+def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
+    @dg.sensor(job=job, minimum_interval_seconds=QUICK_SECONDS, default_status=RUNNING)
+    def start_runs(
+        context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.SensorResult | dg.SkipReason:
+        """Start one run for the causes that wait, follow it, and try again or call people when it failed."""
+        rule = platform.policy.triggers
+        try:
+            settle(context.instance, platform, context.log)
+            for kind in QUICK:  # waiting for another sensor's tick would double the time to a run
+                put_on_record(kind, platform, context.log)
+            decision = platform.causes.request(rule, platform.clock())
+            due = {
+                key: records
+                for key, records in platform.causes.requested().items()
+                if not _is_there(context.instance, key)
+            }
+        except Exception as error:
+            context.log.error(f"start_runs could not look: {_told(error)}")
+            return dg.SkipReason(f"Could not look: {_told(error)} The next tick looks again.")
+        if due:
+            requests = [request_for(key, records, contract, job) for key, records in due.items()]
+            return dg.SensorResult(run_requests=requests)
+        why = " ".join(sorted(set(decision.waiting.values())))
+        return dg.SkipReason(why or "No cause waits for a run.")
+
+    return start_runs
+
+
+def request_for(key: str, records: Sequence[CauseRecord], contract: Contract, job: Any) -> dg.RunRequest:
+    """Describe the run that answers some causes.
+
+    Where all of them are drift, only the feature groups that drifted and what hangs on them are made anew.
+    """
+    cause = main_cause(records)
+    return dg.RunRequest(
+        run_key=key,
+        tags={
+            CAUSE_TAG: cause.kind,
+            RUN_KEY_TAG: key,
+            WINDOW_TAG: cause.window,
+            EVIDENCE_TAG: json.dumps(dict(cause.evidence), sort_keys=True)[:MAX_TAG],
+            CAUSES_TAG: " ".join(record.cause.key for record in records)[:MAX_TAG],
+        },
+        asset_selection=drifted_part(records, contract, job),
+    )
+
+
+def drifted_part(records: Sequence[CauseRecord], contract: Contract, job: Any) -> list[dg.AssetKey] | None:
+    """Feature groups that drifted and everything of the job below them; None for the whole job."""
+    if any(record.cause.kind != "drift" for record in records):
+        return None
+    columns = {column for record in records for column in record.cause.evidence["columns"]}
+    groups = [name for name, reads in contract.groups.items() if columns & set(reads)]
+    if not groups:
+        return None
+    from attrition_platform.definitions import defs
+
+    graph = defs.resolve_asset_graph()
+    roots = dg.AssetSelection.assets(*(dg.AssetKey(["features", name]) for name in groups))
+    wanted = roots.downstream().resolve(graph) & job.selection.resolve(graph)
+    return sorted(wanted)
+
+
+def settle(instance: dg.DagsterInstance, platform: Platform, log: Any) -> None:
+    """Close the causes of runs that have ended, and fail runs whose process is gone."""
+    from attrition_platform.monitoring.messages import trigger_ticketed
+    from attrition_platform.stages.run_processes import PROCESS_TAG, is_gone
+    from attrition_platform.stages.telling import send
+
+    rule = platform.policy.triggers
+    for key in platform.causes.requested():
+        run = _run_of(instance, key)
+        if run is None:
+            continue
+        process = run.tags.get(PROCESS_TAG)
+        if run.status == DagsterRunStatus.STARTED and process is not None and is_gone(process):
+            instance.report_run_failed(run, "The process that worked on it is gone.")
+            run = _run_of(instance, key) or run
+        if not run.is_finished:
+            continue
+        succeeded = run.status == DagsterRunStatus.SUCCESS
+        now = platform.clock()
+        settled = platform.causes.settle(key, succeeded=succeeded, rule=rule, now=now)
+        ticketed = [record for record in settled if record.state == "ticketed"]
+        if not succeeded:
+            log.warning(f"Run {run.run_id} failed; {len(settled) - len(ticketed)} causes are tried again.")
+        champion = platform.ledger.champion()
+        told = [
+            trigger_ticketed(
+                pipeline=run.job_name,
+                cause_kind=record.cause.kind,
+                cause_key=record.cause.key,
+                at=platform.at(),
+                n_attempts=record.n_attempts,
+                champion=None if champion is None else champion.version,
+                run_url=f"{platform.settings.ui_url}/runs/{run.run_id}",
+            )
+            for record in ticketed
+        ]
+        send(platform, told, log.warning)
+
+
+def _is_there(instance: dg.DagsterInstance, key: str) -> bool:
+    """Whether the run was created and launched; one that was only created is asked for again."""
+    run = _run_of(instance, key)
+    return run is not None and run.status != DagsterRunStatus.NOT_STARTED
+
+
+def _run_of(instance: dg.DagsterInstance, key: str) -> dg.DagsterRun | None:
+    runs = instance.get_runs(RunsFilter(tags={RUN_KEY_TAG: key}), limit=1)
+    return runs[0] if runs else None
+
+
+def _told(error: Exception) -> str:
+    """What may be shown of an error: our own messages name no values, others might."""
+    return str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}."

@@ -1,0 +1,236 @@
+"""Who hears of what: from stored results and ledger records to notifications.
+
+Telling never fails the work that it tells of: what a channel did not take is in the journal, and tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrition_platform.adapters.notifications import build_notifier
+from attrition_platform.adapters.pointers import Pointers
+from attrition_platform.adapters.step_cache import StepResult
+from attrition_platform.monitoring import messages
+from attrition_platform.monitoring.burn_rate import Alert
+from attrition_platform.monitoring.notification import Notification
+from attrition_platform.ports import LedgerRecord
+from attrition_platform.stages.ingest import Progress
+from attrition_platform.stages.performance import BAD
+from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.release_state import release_state
+
+TRAIN = "train_champion"
+BY_HAND = "by-hand"
+TOLD_METRICS = ("roc_auc", "recall", "precision", "accuracy", "calibration_error")
+
+
+def send(platform: Platform, notifications: Sequence[Notification], tell: Progress) -> None:
+    """Tell people, and say in the log which channel did not take it."""
+    if not notifications:
+        return
+    notifier = build_notifier(platform.settings, platform.policy)
+    for notification in notifications:
+        for channel, problem in notifier.send(notification).failed.items():
+            tell(f"The notification '{notification.kind}' did not go out by {channel}: {problem}.")
+
+
+def of_drift(platform: Platform, result: StepResult, run_url: str) -> list[Notification]:
+    """A window that drifted, when it is judged for the first time."""
+    facts = result.facts
+    if not facts["drifted"] or result.reused:
+        return []
+    scores = {
+        name: column["score"]
+        for window in facts["windows"]
+        for name, column in window["by_column"].items()
+        if name in facts["columns"]
+    }
+    ranked = sorted(facts["columns"], key=lambda name: -(scores[name] or 0.0))
+    return [
+        messages.drifted(
+            pipeline="drift_report",
+            window=facts["window"],
+            at=platform.at(),
+            columns=ranked,
+            scores=scores,
+            limit=platform.policy.drift.min_score,
+            n_rows=sum(window["n_rows"] for window in facts["windows"]),
+            champion=facts["reference"],
+            report_url=report_url(platform, facts["window"]),
+            run_url=run_url,
+        )
+    ]
+
+
+def of_performance(
+    platform: Platform, result: StepResult, before: StepResult | None, run_url: str
+) -> list[Notification]:
+    """A champion that is no longer good enough, unless the report before said the same."""
+    facts = result.facts
+    same = before is not None and all(before.facts[key] == facts[key] for key in ("window", "verdict"))
+    if facts["verdict"] not in BAD or same:
+        return []
+    judged = facts["judged"]
+    matured = judged["matured"]
+    return [
+        messages.performed_badly(
+            pipeline="performance_report",
+            window=facts["window"],
+            at=platform.at(),
+            reasons=judged["reasons"],
+            champion=judged["version"],
+            n_labels=matured["n"],
+            metrics={name: _value(matured.get(name)) for name in TOLD_METRICS},
+            concept_drift=facts["verdict"] == "concept-drift",
+            run_url=run_url,
+        )
+    ]
+
+
+def of_promises(
+    platform: Platform, result: StepResult, before: StepResult | None, run_url: str
+) -> list[Notification]:
+    """Alerts that did not stand in the report before."""
+    known = set() if before is None else {(a["name"], a["about"]) for a in before.facts["alerts"]}
+    fresh = [alert for alert in result.facts["alerts"] if (alert["name"], alert["about"]) not in known]
+    champion = _champion(platform)
+    return [
+        messages.budget_alert(
+            Alert.from_json(alert),
+            pipeline="slo_report",
+            at=platform.at(),
+            champion=champion,
+            run_url=run_url,
+        )
+        for alert in fresh
+    ]
+
+
+def of_training(platform: Platform, run_id: str, tags: Mapping[str, str], run_url: str) -> Notification:
+    """A training run that ended well, with what it decided."""
+    pointers = Pointers(platform.pointers_dir)
+    decision = pointers.read("promotion_decision", run_id).facts
+    version = pointers.read("champion", run_id).facts["version"]
+    record = release_state(platform.ledger.records()).stable
+    return messages.training_succeeded(
+        pipeline=TRAIN,
+        run_id=run_id,
+        at=platform.at(),
+        cause_kind=cause_of(tags),
+        cause=_cause_in_words(tags),
+        outcome=decision["outcome"],
+        champion_before=decision["incumbent"],
+        champion_after=version,
+        metrics={} if record is None else _test_metrics(record),
+        run_url=run_url,
+    )
+
+
+def of_failure(
+    platform: Platform,
+    job: str,
+    run_id: str,
+    tags: Mapping[str, str],
+    step: str | None,
+    error_type: str | None,
+    run_url: str,
+) -> Notification:
+    """A run that failed; the champion stays."""
+    return messages.training_failed(
+        pipeline=job,
+        run_id=run_id,
+        at=platform.at(),
+        cause_kind=cause_of(tags),
+        cause=_cause_in_words(tags),
+        step=step,
+        error_type=error_type,
+        champion=_champion(platform),
+        run_url=run_url,
+    )
+
+
+def of_releases(platform: Platform, after: int | None) -> tuple[list[Notification], int]:
+    """Promotions and rollbacks that the ledger has after a record, and the number of its newest one.
+
+    Parameters
+    ----------
+    after : int or None
+        None where nobody knows any more: what is younger than the policy groups messages over is told,
+        since what was told of that already is recognised.
+    """
+    records = platform.ledger.records()
+    oldest = platform.clock() - timedelta(minutes=platform.policy.notifications.group_minutes)
+    fresh = [
+        record
+        for record in records
+        if (record.seq > after if after is not None else datetime.fromisoformat(record.at) >= oldest)
+    ]
+    found = [_of_record(platform, record, records) for record in fresh]
+    return [told for told in found if told is not None], len(records)
+
+
+def _of_record(
+    platform: Platform, record: LedgerRecord, records: Sequence[LedgerRecord]
+) -> Notification | None:
+    payload = record.payload
+    if record.kind == "rollback":
+        return messages.rolled_back(
+            pipeline="release",
+            at=record.at,
+            cause=str(payload.get("reason", "")),
+            champion_before=payload.get("from"),
+            champion_after=record.version,
+            ledger_record=record.seq,
+            by=str(payload.get("by", "")),
+            metrics=_test_metrics(record),
+        )
+    if record.kind != "promotion" or "canary" in payload:  # who watches a canary tells of its end
+        return None
+    before = release_state([r for r in records if r.seq < record.seq]).stable
+    run_id = payload["runs"]["dagster"]
+    return messages.promoted(
+        pipeline=TRAIN,
+        at=record.at,
+        cause_kind="promotion",
+        cause="It passed every gate of policy " + repr(payload["policy"]["name"]) + ".",
+        champion_before=None if before is None else before.version,
+        champion_after=record.version,
+        ledger_record=record.seq,
+        metrics=_test_metrics(record),
+        run_url=f"{platform.settings.ui_url}/runs/{run_id}",
+    )
+
+
+def report_url(platform: Platform, window: str) -> str:
+    """Where a window's report is shown to people."""
+    return f"{platform.settings.reports_url}/reports/{window}"
+
+
+def cause_of(tags: Mapping[str, str]) -> str:
+    """Kind of what started a run.
+
+    >>> cause_of({"cause": "drift"}), cause_of({})
+    ('drift', 'by-hand')
+    """
+    return tags.get("cause", BY_HAND)
+
+
+def _cause_in_words(tags: Mapping[str, str]) -> str:
+    window = tags.get("attrition/window")
+    return f"{cause_of(tags)}: {window}" if window else cause_of(tags)
+
+
+def _champion(platform: Platform) -> str | None:
+    record = release_state(platform.ledger.records()).stable
+    return None if record is None else record.version
+
+
+def _test_metrics(record: LedgerRecord) -> dict[str, float | None]:
+    tested = record.payload.get("metrics", {}).get("test", {})
+    return {name: _value(tested.get(name)) for name in TOLD_METRICS}
+
+
+def _value(metric: Mapping[str, Any] | None) -> float | None:
+    return None if metric is None else metric["value"]
