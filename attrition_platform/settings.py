@@ -12,6 +12,10 @@
 | `ATTRITION_PREDICTIONS_URL` | SQLAlchemy URL of the prediction log | SQLite under the data folder |
 | `ATTRITION_RATE_LIMIT` | predictions per second that one client may ask for | `1000` |
 | `ATTRITION_WEBHOOK_URL` | where notifications are posted as JSON | none: a file under the data folder only |
+| `ATTRITION_WEBHOOK_FORMAT` | `generic`: all fields; `slack`: what Slack's web hooks take | `generic` |
+| `ATTRITION_SMTP_URL` | `smtp[s]://user:password@host:port`; `smtp` uses STARTTLS | none: no mail |
+| `ATTRITION_MAIL_FROM` | sender of the mails | none; needed for mail |
+| `ATTRITION_MAIL_TO` | recipients, with commas between | none; needed for mail |
 | `ATTRITION_UI_URL` | the Dagster UI as people reach it, for links | `http://127.0.0.1:3000` |
 | `ATTRITION_REPORTS_URL` | the dashboard as people reach it, for links to reports | `http://127.0.0.1:3001` |
 | `ATTRITION_ROWS` | size of the generated population where no extract is given | `20000` |
@@ -23,13 +27,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from attrition_platform.errors import SettingsError
 
 ColumnChoice = Literal["policy", "all"]
+WebhookFormat = Literal["generic", "slack"]
 KEY_BYTES = 32
 MIN_GENERATED_ROWS = 100
 
@@ -56,6 +62,13 @@ class Settings:
         Predictions per second that one client of the service may ask for.
     webhook_url : str or None
         Where notifications are posted, beside the file under `data_dir`.
+    webhook_format : WebhookFormat
+        What is posted there.
+    smtp_url : str or None
+        Mail server, with user and password where it wants them.
+    mail_from : str or None
+    mail_to : tuple of str
+        Sender and recipients; both are there where `smtp_url` is.
     ui_url : str
         Where people reach the Dagster UI; without a slash at the end.
     reports_url : str
@@ -75,7 +88,11 @@ class Settings:
     mlflow_uri: str | None
     predictions_url: str | None
     rate_limit: int
-    webhook_url: str | None
+    webhook_url: str | None = field(repr=False)
+    webhook_format: WebhookFormat
+    smtp_url: str | None = field(repr=False)
+    mail_from: str | None
+    mail_to: tuple[str, ...]
     ui_url: str
     reports_url: str
     generated_rows: int
@@ -106,6 +123,7 @@ class Settings:
         columns = env.get("ATTRITION_COLUMNS", "policy")
         if columns not in get_args(ColumnChoice):
             raise SettingsError(f"ATTRITION_COLUMNS must be one of {', '.join(get_args(ColumnChoice))}.")
+        mail_from, mail_to = _mail_addresses(env)
         contract = env.get("ATTRITION_CONTRACT")
         home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
         return cls(
@@ -119,6 +137,10 @@ class Settings:
             predictions_url=env.get("ATTRITION_PREDICTIONS_URL") or None,
             rate_limit=_whole_number(env, "ATTRITION_RATE_LIMIT", 1_000, least=1),
             webhook_url=env.get("ATTRITION_WEBHOOK_URL") or None,
+            webhook_format=_webhook_format(env),
+            smtp_url=_smtp_url(env),
+            mail_from=mail_from,
+            mail_to=mail_to,
             ui_url=(env.get("ATTRITION_UI_URL") or "http://127.0.0.1:3000").rstrip("/"),
             reports_url=(env.get("ATTRITION_REPORTS_URL") or "http://127.0.0.1:3001").rstrip("/"),
             generated_rows=_whole_number(env, "ATTRITION_ROWS", 20_000, least=MIN_GENERATED_ROWS),
@@ -172,3 +194,53 @@ def _whole_number(env: Mapping[str, str], name: str, default: int, *, least: int
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise SettingsError(f"{name} must be a whole number of at least {least}.")
     return int(text)
+
+
+def _webhook_format(env: Mapping[str, str]) -> WebhookFormat:
+    given = env.get("ATTRITION_WEBHOOK_FORMAT") or "generic"
+    if given not in get_args(WebhookFormat):
+        accepted = ", ".join(get_args(WebhookFormat))
+        raise SettingsError(f"ATTRITION_WEBHOOK_FORMAT must be one of {accepted}.")
+    return cast(WebhookFormat, given)
+
+
+def _smtp_url(env: Mapping[str, str]) -> str | None:
+    """The mail server's address; a message never quotes it, since it may hold a password."""
+    given = env.get("ATTRITION_SMTP_URL") or None
+    if given is None:
+        return None
+    try:
+        address = urlsplit(given)
+        usable = address.scheme in ("smtp", "smtps") and bool(address.hostname) and address.port != 0
+        usable = usable and address.path in ("", "/") and not address.query and not address.fragment
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(
+            "ATTRITION_SMTP_URL must look like smtp://user:password@host:587 or smtps://host:465; "
+            "write special characters of user and password as %XX."
+        )
+    return given
+
+
+def _mail_addresses(env: Mapping[str, str]) -> tuple[str | None, tuple[str, ...]]:
+    sender = (env.get("ATTRITION_MAIL_FROM") or "").strip() or None
+    listed = (env.get("ATTRITION_MAIL_TO") or "").split(",")
+    recipients = tuple(name.strip() for name in listed if name.strip())
+    for name, addresses in (("ATTRITION_MAIL_FROM", (sender,)), ("ATTRITION_MAIL_TO", recipients)):
+        if any(address is not None and not _is_address(address) for address in addresses):
+            raise SettingsError(f"{name} must hold mail addresses such as people@example.org.")
+        if env.get("ATTRITION_SMTP_URL") and not any(addresses):
+            raise SettingsError(f"{name} must be set where ATTRITION_SMTP_URL is.")
+    return sender, recipients
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text can stand between < and > of a mail's envelope.
+
+    >>> _is_address("ana@example.org"), _is_address("Ana"), _is_address("a@b\\nBcc: c@d")
+    (True, False, False)
+    """
+    name, at, domain = text.rpartition("@")
+    plain = text.isascii() and text.isprintable() and not any(mark in text for mark in " <>,;")
+    return bool(plain and name and at and domain)

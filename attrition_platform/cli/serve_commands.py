@@ -89,8 +89,7 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
 
 def _alert(platform: Platform, kind: str, text: str, evidence: Mapping[str, Any]) -> None:
     """Tell people that the champion does not serve; slow channels keep no request waiting."""
-    from attrition_platform.adapters.notifications import Notification, Notifier
-    from attrition_platform.stages.canary_watch import NOTIFICATIONS
+    from attrition_platform.adapters.notifications import Notification, build_notifier
 
     told = Notification(
         kind=f"service-{kind}",
@@ -102,9 +101,11 @@ def _alert(platform: Platform, kind: str, text: str, evidence: Mapping[str, Any]
         evidence=evidence,
         run_url=None,
         at=platform.at(),
+        severity="page",
+        pipeline="service",
+        runbook="outage",
     )
-    settings = platform.settings
-    Notifier(settings.data_dir / NOTIFICATIONS, settings.webhook_url).send(told)
+    build_notifier(platform.settings, platform.policy).send(told)
 
 
 def _is_loopback(host: str) -> bool:

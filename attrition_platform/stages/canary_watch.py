@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from attrition_platform.adapters.notifications import Delivery, Notification, Notifier
+from attrition_platform.adapters.notifications import Delivery, Notification, build_notifier
 from attrition_platform.errors import LateRunError, PredictionLogError, ReleaseError
 from attrition_platform.monitoring.canary import Verdict, judge
 from attrition_platform.monitoring.canary_report import ArmName, feature_snapshot, latency_histogram
@@ -29,7 +29,6 @@ from attrition_platform.stages.release import (
 MAX_READ = 200_000
 BATCH = 10_000
 INPUTS_KEPT = 5_000  # of each arm, for the snapshot of features
-NOTIFICATIONS = "notifications.jsonl"
 VERDICT = "canary-verdict"  # who ramps and rolls back where no person does
 
 Watched = Literal["none", "continue", "ramp", "roll-back"]
@@ -327,8 +326,7 @@ def _tell(
 ) -> Delivery:
     stable = None if state.stable is None else state.stable.version
     ramped = record.kind == "promotion"
-    settings = platform.settings
-    return Notifier(settings.data_dir / NOTIFICATIONS, settings.webhook_url).send(
+    return build_notifier(platform.settings, platform.policy).send(
         Notification(
             kind="canary-ramped" if ramped else "canary-ended",
             key=f"{record.version}/{record.payload['canary']}",
@@ -343,6 +341,9 @@ def _tell(
             evidence={"ledger_record": record.seq, **evidence},
             run_url=run_url,
             at=at,
+            severity="info" if ramped else "ticket",
+            pipeline="canary",
+            runbook=None if ramped else "canary-failing",
         )
     )
 

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import socket
-import threading
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from attrition_platform.adapters import notifications
-from attrition_platform.adapters.notifications import Notification, Notifier
+from attrition_platform.adapters import notification_channels, notifications
+from attrition_platform.adapters.notification_channels import Problem, Webhook
+from attrition_platform.adapters.notification_journal import Journal
+from attrition_platform.adapters.notifications import Notification, Notifier, Status, build_notifier
+from attrition_platform.modeling.policy import load_policy
+from attrition_platform.modeling.watch_rules import NotificationRule, QuietWindow
+from attrition_platform.settings import Settings
+from attrition_platform_tests.adapters.notification_servers import mailing, serving, talking
 
 NOON = "2026-03-01T12:00:00.000+00:00"
+NIGHT = QuietWindow(begin="22:00", end="07:00")
 
 
 def make_notification(**changes: Any) -> Notification:
@@ -38,73 +46,13 @@ def make_notification(**changes: Any) -> Notification:
     return Notification(**(fields | changes))
 
 
-@dataclass
-class Hook:
-    """A server that remembers what it was sent, and answers with the next of `answers`."""
-
-    url: str
-    answers: list[int]
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-    types: list[str | None] = field(default_factory=list)
+def as_told(notification: Notification) -> dict[str, Any]:
+    """As it stands in the file when it went out at once."""
+    return notification.as_json() | {"owner": "people-analytics", "fate": "told"}
 
 
-@contextmanager
-def serving(*answers: int, location: str | None = None) -> Iterator[Hook]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            hook.bodies.append(json.loads(body))
-            hook.types.append(self.headers["Content-Type"])
-            status = hook.answers.pop(0) if hook.answers else 200
-            self.send_response(status)
-            if location is not None and 300 <= status < 400:
-                self.send_header("Location", location)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            hook.bodies.append({"followed": True})
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hook = Hook(f"http://127.0.0.1:{server.server_port}/hook-secret", list(answers))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield hook
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@contextmanager
-def talking(talk: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A port where someone listens who is no web server."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        stopped = threading.Event()
-
-        def accept() -> None:
-            while not stopped.is_set():
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=converse, args=(connection,), daemon=True).start()
-
-        def converse(connection: socket.socket) -> None:
-            with connection:
-                try:
-                    talk(connection)
-                except OSError:
-                    return
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        stopped.set()
+def hooked(file: Path, url: str, **rule: Any) -> Notifier:
+    return Notifier(file, [Webhook(url)], NotificationRule(**rule))
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -120,23 +68,25 @@ def test_without_a_hook_it_is_one_line_of_the_file(file: Path) -> None:
     delivery = Notifier(file).send(make_notification())
 
     assert (delivery.repeated, delivery.failed) == (False, {})
-    assert lines(file) == [make_notification().as_json()]
+    assert lines(file) == [as_told(make_notification())]
     assert lines(file)[0]["version_after"] == "s1"
 
 
 def test_a_hook_gets_the_same_as_json_with_a_sentence(file: Path) -> None:
     with serving() as hook:
-        assert Notifier(file, hook.url).send(make_notification()).failed == {}
+        assert hooked(file, hook.url).send(make_notification()).failed == {}
 
-    sent = make_notification().as_json()
-    assert hook.bodies == [sent | {"text": "Canary c1 was rolled back. It fails more often than stable"}]
+    sent = as_told(make_notification())
+    (body,) = hook.bodies
+    assert body.pop("text") == "Canary c1 was rolled back. It fails more often than stable"
+    assert body | {"fate": "told"} == sent | {"count": 1}
     assert hook.types == ["application/json; charset=utf-8"]
     assert lines(file) == [sent]
 
 
 def test_a_hook_that_fails_once_is_asked_again(file: Path) -> None:
     with serving(503, 200) as hook:
-        assert Notifier(file, hook.url).send(make_notification()).failed == {}
+        assert hooked(file, hook.url).send(make_notification()).failed == {}
 
     assert len(hook.bodies) == 2
     assert len(lines(file)) == 1
@@ -144,7 +94,7 @@ def test_a_hook_that_fails_once_is_asked_again(file: Path) -> None:
 
 def test_a_hook_that_fails_twice_is_told_and_stands_in_the_file(file: Path) -> None:
     with serving(500, 502, 200) as hook:
-        delivery = Notifier(file, hook.url).send(make_notification())
+        delivery = hooked(file, hook.url).send(make_notification())
 
     assert delivery.failed == {"webhook": "it answered HTTP 502"}
     assert len(hook.bodies) == 2
@@ -158,7 +108,7 @@ def test_a_hook_that_fails_twice_is_told_and_stands_in_the_file(file: Path) -> N
 def test_a_dead_port_stops_nothing(file: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    delivery = Notifier(file, f"http://127.0.0.1:{port}/").send(make_notification())
+    delivery = hooked(file, f"http://127.0.0.1:{port}/").send(make_notification())
 
     assert delivery.failed == {"webhook": "it can't be reached (ConnectionRefusedError)"}
     assert [line["kind"] for line in lines(file)] == ["canary-rolled-back", "notification-failed"]
@@ -186,10 +136,10 @@ def test_a_hook_that_hangs_costs_two_time_limits_and_no_more(
     file: Path, monkeypatch: pytest.MonkeyPatch, talk: Callable[[socket.socket], None]
 ) -> None:
     """Bytes that drip in would start a socket's own time limit anew each time."""
-    monkeypatch.setattr(notifications, "POST_SECONDS", 0.2)
+    monkeypatch.setattr(notification_channels, "POST_SECONDS", 0.2)
     with talking(talk) as url:
         started = time.monotonic()
-        delivery = Notifier(file, url).send(make_notification())
+        delivery = hooked(file, url).send(make_notification())
         spent = time.monotonic() - started
 
     assert delivery.failed == {"webhook": "no answer within 0.2 s"}
@@ -197,18 +147,18 @@ def test_a_hook_that_hangs_costs_two_time_limits_and_no_more(
 
 
 def test_the_time_limit_is_three_seconds() -> None:
-    assert notifications.POST_SECONDS == 3.0
+    assert notification_channels.POST_SECONDS == 3.0
 
 
 def test_an_answer_that_is_no_http_is_a_failure(file: Path) -> None:
     with talking(_babbles) as url:
-        assert "BadStatusLine" in Notifier(file, url).send(make_notification()).failed["webhook"]
+        assert "BadStatusLine" in hooked(file, url).send(make_notification()).failed["webhook"]
 
 
 def test_a_redirect_is_not_followed(file: Path) -> None:
     """The numbers go to the address that was set, not to whoever it names."""
     with serving() as elsewhere, serving(302, 302, location=elsewhere.url) as hook:
-        delivery = Notifier(file, hook.url).send(make_notification())
+        delivery = hooked(file, hook.url).send(make_notification())
 
     assert delivery.failed == {"webhook": "it answered HTTP 302"}
     assert elsewhere.bodies == []
@@ -218,7 +168,7 @@ def test_a_redirect_is_not_followed(file: Path) -> None:
     "url", ["file:///etc/hostname", "ftp://127.0.0.1/", "hooks", "http://", "http://[::"]
 )
 def test_an_address_that_is_none_is_a_failure(file: Path, url: str) -> None:
-    delivery = Notifier(file, url).send(make_notification())
+    delivery = hooked(file, url).send(make_notification())
 
     assert set(delivery.failed) == {"webhook"}
     assert url not in delivery.failed["webhook"]
@@ -228,11 +178,11 @@ def test_a_file_that_can_not_be_written_still_reaches_the_hook(tmp_path: Path) -
     blocked = tmp_path / "a-file"
     blocked.write_text("")
     with serving() as hook:
-        delivery = Notifier(blocked / "notifications.jsonl", hook.url).send(make_notification())
+        delivery = hooked(blocked / "notifications.jsonl", hook.url).send(make_notification())
     assert set(delivery.failed) == {"file"}
     assert len(hook.bodies) == 1
 
-    both = Notifier(blocked / "notifications.jsonl", "nowhere").send(make_notification())
+    both = hooked(blocked / "notifications.jsonl", "nowhere").send(make_notification())
     assert set(both.failed) == {"file", "webhook"}
 
 
@@ -243,14 +193,14 @@ def test_a_file_that_can_not_be_written_still_reaches_the_hook(tmp_path: Path) -
         ({"at": "2026-03-01T12:59:59.000+00:00", "title": "other words"}, True),
         ({"at": "2026-03-01T13:59:59.000+01:00"}, True),
         ({"at": "2026-03-01T13:00:01.000+00:00"}, False),
-        ({"key": "c2/9"}, False),
+        ({"key": "c2/9", "cause": "another"}, False),
         ({"kind": "canary-ramped"}, False),
     ],
 )
 def test_the_same_is_told_once_an_hour(file: Path, changes: dict[str, Any], repeated: bool) -> None:
     with serving() as hook:
-        Notifier(file, hook.url).send(make_notification())
-        delivery = Notifier(file, hook.url).send(make_notification(**changes))
+        hooked(file, hook.url).send(make_notification())
+        delivery = hooked(file, hook.url).send(make_notification(**changes))
 
     assert delivery.repeated is repeated
     assert len(lines(file)) == len(hook.bodies) == (1 if repeated else 2)
@@ -278,9 +228,336 @@ def test_a_line_that_was_cut_off_spoils_no_other(file: Path) -> None:
 def test_numbers_that_json_does_not_know_are_written_all_the_same(file: Path) -> None:
     evidence = {"ratio": math.inf, "rates": (0.1, math.nan), "what": Path("x"), 3: None}
     with serving() as hook:
-        notifier = Notifier(file, hook.url)
+        notifier = hooked(file, hook.url)
         # A lone surrogate is what a command line's broken bytes become.
         assert notifier.send(make_notification(evidence=evidence, cause="why \udcff")).failed == {}
 
     expected = {"ratio": None, "rates": [0.1, None], "what": "<PosixPath>", "3": None}
     assert lines(file)[0]["evidence"] == expected
+
+
+# --- the outbox
+
+
+def keys(bodies: list[dict[str, Any]]) -> list[str]:
+    return [body["key"] for body in bodies]
+
+
+def test_what_a_hook_did_not_take_goes_with_the_next_in_order(file: Path) -> None:
+    with serving(500, 500) as hook:
+        notifier = hooked(file, hook.url)
+        assert notifier.send(make_notification(key="a", cause="a")).failed == {
+            "webhook": "it answered HTTP 500"
+        }
+        assert notifier.status().undelivered == {"webhook": 1}
+        hook.bodies.clear()
+        assert hooked(file, hook.url).send(make_notification(key="b", cause="b")).failed == {}
+
+    assert keys(hook.bodies) == ["a", "b"]
+    assert notifier.status() == Status(0)
+
+
+def test_flush_offers_it_again_and_once(file: Path) -> None:
+    with serving(500, 500) as hook:
+        hooked(file, hook.url).send(make_notification())
+        hook.bodies.clear()
+        assert hooked(file, hook.url).flush() == {}
+        assert hooked(file, hook.url).flush() == {}
+
+    assert keys(hook.bodies) == ["c1/7"]
+
+
+def test_who_flushes_every_few_seconds_leaves_a_dead_channel_alone_for_a_minute(file: Path) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    with serving(500, 500, 500, 500) as hook:
+        notifier = Notifier(file, [Webhook(hook.url)], clock=lambda: now)
+        notifier.send(make_notification())
+        notifier.flush(patient=True)
+        assert len(hook.bodies) == 2
+        now += timedelta(seconds=61)
+        assert notifier.flush(patient=True) == {"webhook": "it answered HTTP 500"}
+
+    assert len(hook.bodies) == 4
+
+
+def test_a_dead_hook_costs_one_try_however_much_waits(file: Path) -> None:
+    with serving(*[500] * 40) as hook:
+        for n in range(5):
+            delivery = hooked(file, hook.url).send(make_notification(key=str(n), cause=str(n)))
+            assert delivery.failed == {"webhook": "it answered HTTP 500"}
+        assert len(hook.bodies) == 10
+        assert hooked(file, hook.url).status().undelivered == {"webhook": 5}
+
+
+def test_the_channels_fail_apart(file: Path) -> None:
+    with serving(500, 500) as hook, mailing() as server:
+        settings = Settings.from_environment(
+            {
+                "ATTRITION_DATA": str(file.parent),
+                "ATTRITION_WEBHOOK_URL": hook.url,
+                "ATTRITION_SMTP_URL": f"smtp://localhost:{server.port}",
+                "ATTRITION_MAIL_FROM": "a@example.org",
+                "ATTRITION_MAIL_TO": "b@example.org",
+            }
+        )
+        notifier = build_notifier(settings, load_policy("responsible"))
+        assert notifier.channels == ("file", "webhook", "mail")
+        assert notifier.send(make_notification()).failed == {"webhook": "it answered HTTP 500"}
+        assert notifier.flush() == {}
+
+    assert (len(hook.bodies), len(server.mails)) == (3, 1)
+
+
+def test_a_message_that_is_refused_holds_up_no_other_and_is_given_up(file: Path) -> None:
+    with serving(400) as hook:
+        notifier = hooked(file, hook.url)
+        assert notifier.send(make_notification(key="bad", cause="bad")).failed == {
+            "webhook": "it answered HTTP 400"
+        }
+        hook.answers.append(400)
+        assert notifier.send(make_notification(key="good", cause="good")).failed == {}
+        for _ in range(notifications.MAX_REFUSALS):
+            hook.answers.append(400)
+            notifier.flush()
+            hook.answers.clear()
+
+    assert keys(hook.bodies).count("good") == 1
+    assert keys(hook.bodies).count("bad") == notifications.MAX_REFUSALS
+    assert notifier.status().undelivered == {}
+    notes = [line for line in lines(file) if line["kind"] == "notification-failed"]
+    assert [note["cause"] for note in notes] == [
+        "it answered HTTP 400",
+        "it answered HTTP 400; it is not tried again",
+    ]
+
+
+def test_the_outbox_does_not_grow_for_ever_and_drops_no_page(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "MAX_OUTBOX", 3)
+    notifier = hooked(file, "nowhere")
+    notifier.send(make_notification(key="page", cause="page", severity="page"))
+    for n in range(4):
+        notifier.send(make_notification(key=str(n), cause=str(n)))
+
+    state = Journal(file).load()
+    assert state is not None
+    assert keys([letter.document for letter in state.outbox]) == ["page", "2", "3"]
+    assert sum("too many waited" in line["cause"] for line in lines(file)) == 2
+
+
+def test_after_a_week_it_is_no_news(file: Path) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    with serving(500, 500) as hook:
+        notifier = Notifier(file, [Webhook(hook.url)], clock=lambda: now)
+        notifier.send(make_notification())
+        hook.bodies.clear()
+        now += notifications.KEEP
+        notifier.send(make_notification(key="new", cause="new"))
+
+    assert keys(hook.bodies) == ["new"]
+
+
+def test_pages_go_before_what_waits(file: Path) -> None:
+    with serving(500, 500) as hook:
+        notifier = hooked(file, hook.url)
+        notifier.send(make_notification(key="ticket"))
+        hook.bodies.clear()
+        notifier.send(make_notification(key="page", severity="page"))
+
+    assert keys(hook.bodies) == ["page", "ticket"]
+
+
+def test_the_status_names_who_fails_since_when_until_it_takes_one(file: Path) -> None:
+    with serving(500, 500) as hook:
+        notifier = hooked(file, hook.url)
+        notifier.send(make_notification())
+        assert notifier.status().failing["webhook"][1] == "it answered HTTP 500"
+        notifier.flush()
+
+    assert notifier.status().failing == {}
+
+
+# --- grouped, held, muted
+
+
+def test_several_of_one_cause_become_one_message_when_the_window_ends(file: Path) -> None:
+    with serving() as hook:
+        fates = [
+            hooked(file, hook.url).send(make_notification(key=str(n), cause_kind="drift")).fate
+            for n in range(5)
+        ]
+        assert keys(hook.bodies) == ["0"]
+        hooked(file, hook.url).flush("2026-03-01T12:59:59+00:00")
+        assert len(hook.bodies) == 1
+        hooked(file, hook.url).flush("2026-03-01T13:00:00+00:00")
+        hooked(file, hook.url).flush("2026-03-01T13:00:01+00:00")
+
+    assert fates == ["told", *["grouped"] * 4]
+    follow_up = hook.bodies[1]
+    assert len(hook.bodies) == 2
+    assert follow_up["count"] == 4
+    assert [other["key"] for other in follow_up["others"]] == ["1", "2", "3", "4"]
+    assert follow_up["text"].startswith("4 times: ")
+    assert [line["fate"] for line in lines(file)] == fates
+
+
+def test_quiet_hours_hold_tickets_and_let_pages_pass(file: Path) -> None:
+    night, morning = "2026-03-01T23:00:00+00:00", "2026-03-02T07:00:00+00:00"
+    with serving() as hook:
+        notifier = hooked(file, hook.url, quiet=(NIGHT,))
+        for key in ("a", "b"):
+            assert notifier.send(make_notification(key=key, cause=key, at=night)).fate == "held"
+        assert notifier.send(make_notification(severity="page", at=night)).fate == "told"
+        assert keys(hook.bodies) == ["c1/7"]
+        notifier.flush(morning)
+
+    assert keys(hook.bodies) == ["c1/7", "a", "b"]
+
+
+def test_quiet_hours_are_of_the_policys_time_zone(file: Path) -> None:
+    notifier = Notifier(file, (), NotificationRule(quiet=(NIGHT,)), "Asia/Tokyo")
+
+    assert notifier.send(make_notification(at="2026-03-01T13:00:00+00:00")).fate == "held"
+    assert notifier.send(make_notification(key="b", at="2026-03-01T22:00:00+00:00")).fate == "told"
+
+
+def test_muted_kinds_are_in_the_file_alone(file: Path) -> None:
+    with serving() as hook:
+        notifier = hooked(file, hook.url, muted=("canary-rolled-back",))
+        assert notifier.send(make_notification()).fate == "muted"
+
+    assert hook.bodies == []
+    assert [line["fate"] for line in lines(file)] == ["muted"]
+
+
+def test_owner_and_runbook_are_filled_in(file: Path) -> None:
+    notifier = Notifier(file, (), NotificationRule(owner="ana", runbooks="https://wiki.example.org/"))
+    notifier.send(make_notification(runbook="drift"))
+    notifier.send(make_notification(key="b", owner="ben", runbook="docs/runbooks/outage.md"))
+
+    assert [(line["owner"], line["runbook"]) for line in lines(file)] == [
+        ("ana", "https://wiki.example.org/drift.md"),
+        ("ben", "docs/runbooks/outage.md"),
+    ]
+
+
+# --- several processes, killed processes
+
+
+def test_what_a_killed_process_only_wrote_to_the_file_is_told_by_the_next(file: Path) -> None:
+    with serving() as hook:
+        hooked(file, hook.url).send(make_notification(key="a", cause="a"))
+        Journal(file).append(make_notification(key="b", cause="b").as_json())
+        hooked(file, hook.url).flush()
+
+    assert keys(hook.bodies) == ["a", "b"]
+
+
+def test_a_file_that_was_there_before_is_not_told_again(file: Path) -> None:
+    Notifier(file).send(make_notification())
+    file.with_suffix(".state.json").unlink()
+    with serving() as hook:
+        assert hooked(file, hook.url).send(make_notification()).repeated
+        hooked(file, hook.url).send(make_notification(key="b", cause="b"))
+
+    assert keys(hook.bodies) == ["b"]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 1}', '{"version": 99}'])
+def test_a_damaged_state_is_made_anew_and_said_so(file: Path, damage: str) -> None:
+    Notifier(file).send(make_notification())
+    file.with_suffix(".state.json").write_text(damage)
+
+    assert Notifier(file).send(make_notification()).repeated
+    assert lines(file)[-1]["title"] == "The state of the notifications was lost"
+    assert Notifier(file).send(make_notification(key="b", cause="b")).fate == "told"
+
+
+def test_a_letter_that_a_killed_process_had_taken_is_sent_when_its_lease_ends(file: Path) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+
+    class Killed:
+        name = "webhook"
+
+        def take(self, document: object) -> Problem | None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Notifier(file, [Killed()], clock=lambda: now).send(make_notification())
+    with serving() as hook:
+        other = Notifier(file, [Webhook(hook.url)], clock=lambda: now)
+        other.flush()
+        assert hook.bodies == []
+        now += notifications.LEASE
+        other.flush()
+
+    assert keys(hook.bodies) == ["c1/7"]
+
+
+_SENDER = """
+import sys
+from pathlib import Path
+from attrition_platform.adapters.notification_channels import Webhook
+from attrition_platform.adapters.notifications import Notification, Notifier
+
+notifier = Notifier(Path(sys.argv[1]), [Webhook(sys.argv[2])])
+for n in range(10_000):
+    key = f"{sys.argv[3]}-{n}"
+    at = "2026-03-01T12:00:00.000+00:00"
+    notifier.send(Notification("drift", key, "t", key, None, None, {}, None, at))
+    print(key, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_when_senders_are_killed(file: Path) -> None:
+    """Two processes share a file; both die in the middle of something; what they had sent arrives."""
+    file.parent.mkdir(parents=True)
+    with serving() as hook:
+        environment = os.environ | {"PYTHONPATH": os.getcwd()}
+        senders = [
+            subprocess.Popen(
+                [sys.executable, "-c", _SENDER, str(file), hook.url, name],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
+            )
+            for name in ("a", "b")
+        ]
+        for sender in senders:
+            assert sender.stdout is not None
+            sender.stdout.readline()
+        time.sleep(1.0)
+        sent = []
+        for sender in senders:
+            sender.send_signal(signal.SIGKILL)
+            sent += [line.strip() for line in (sender.communicate()[0] or "").splitlines()]
+        later = datetime.now(UTC) + notifications.LEASE
+        Notifier(file, [Webhook(hook.url)], clock=lambda: later).flush()
+
+    assert len(sent) > 2
+    assert set(sent) <= set(keys(hook.bodies))
+    assert {line["key"] for line in lines(file)} == set(keys(hook.bodies))
+    # Told twice is only what a killed process had posted and not written down: at most one each.
+    assert len(hook.bodies) - len(set(keys(hook.bodies))) <= len(senders)
+
+
+def test_the_secrets_are_nowhere(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings.from_environment(
+        {
+            "ATTRITION_DATA": str(file.parent),
+            "ATTRITION_WEBHOOK_URL": "http://127.0.0.1:1/hush-hook",
+            "ATTRITION_SMTP_URL": "smtp://ana:hush-word@127.0.0.1:1",
+            "ATTRITION_MAIL_FROM": "a@example.org",
+            "ATTRITION_MAIL_TO": "b@example.org",
+        }
+    )
+    notifier = build_notifier(settings, load_policy("responsible"))
+    delivery = notifier.send(make_notification())
+    found = notifier.test(NOON)
+
+    assert set(delivery.failed) == {"webhook", "mail"}
+    written = "".join(path.read_text() for path in file.parent.iterdir() if path.suffix != ".lock")
+    assert "did not take" in written
+    assert "hush" not in written + caplog.text + repr(delivery) + repr(found) + repr(settings)
