@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from attrition_platform.adapters.api_keys import ApiKey, Role
+from attrition_platform.web.hosts import LOOPBACK_HOSTS, host_name
 
 RefusalCode = Literal["bad-host", "wrong-host", "repeated-header", "cross-site", "no-key", "role-missing"]
-
-LOOPBACK_HOSTS = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 
 _LOOPBACK_CLIENTS = frozenset({"127.0.0.1", "::1"})
 _PASSED_ON = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
@@ -135,7 +134,7 @@ def identify(
                 return _REPEATED
             read[header] = value
     host = read.get(b"host", b"").lower()
-    name = _host_name(host)
+    name = host_name(host)
     if not name:
         return _NO_HOST
     if name not in LOOPBACK_HOSTS and not (not loopback if allowed_hosts is None else name in allowed_hosts):
@@ -191,21 +190,6 @@ def _holder(read: dict[bytes, bytes], keys: Keys) -> Caller | Refusal:
         return _NO_KEY
     found = keys.find(key.decode("latin-1"))
     return _NO_KEY if found is None else Caller(found.name, found.roles)
-
-
-def _host_name(host: bytes) -> bytes:
-    """Cut the port off; empty when it is no Host.
-
-    >>> _host_name(b"[::1]:8000"), _host_name(b"localhost"), _host_name(b"localhost:80@evil.example")
-    (b'[::1]', b'localhost', b'')
-    """
-    name, bracket, rest = host.partition(b"]")
-    if bracket:
-        name += bracket
-        colon, port = rest[:1], rest[1:]
-        return name if not rest or (colon == b":" and port.isdigit()) else b""
-    name, colon, port = host.partition(b":")
-    return name if not colon or port.isdigit() else b""
 
 
 def _is_loopback(client_host: str | None) -> bool:

@@ -8,19 +8,12 @@ memory: no path is ever built from a request.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from importlib.resources import files
-from pathlib import PurePosixPath
 
 from fastapi import FastAPI, Request, Response
 
+from attrition_platform.web import static_files as shared
+
 PAGES = {"/": "index.html", "/docs": "docs.html"}
-# Fixed here: the machine's own table of types may call a module plain text, which browsers then refuse.
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 
 
 def add_pages(api: FastAPI) -> None:
@@ -41,16 +34,11 @@ def add_pages(api: FastAPI) -> None:
 
 def static_files() -> dict[str, bytes]:
     """Content of each file by its name."""
-    folder = files("attrition_platform.serving").joinpath("static")
-    return {
-        file.name: file.read_bytes()
-        for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if PurePosixPath(file.name).suffix in _TYPES
-    }
+    return shared.static_files("attrition_platform.serving")
 
 
 def _serve(name: str, content: bytes) -> Callable[[Request], Awaitable[Response]]:
-    media = _TYPES[PurePosixPath(name).suffix]
+    media = shared.media_type(name)
 
     async def endpoint(_: Request) -> Response:
         return Response(content, media_type=media)

@@ -1,0 +1,1 @@
+"""What both web applications share: names of this machine, headers, the style sheet."""
