@@ -37,6 +37,9 @@ BENCHMARKS: Final = (
     "pointer_move",
     "scoring_scale",
     "canary_simulation",
+    "drift_simulation",
+    "drift_cost",
+    "concept_simulation",
 )
 
 

@@ -14,6 +14,7 @@ from attrition_platform.stages.ingest import Progress, read_columns, validate_on
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.predicting import load_arm
 from attrition_platform.stages.release_state import release_state
+from attrition_platform.stages.views import newest_or_none
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -224,9 +225,18 @@ def _schema_changes(
         window,
         extra=extra,
         n_normalised=validated.facts.get("n_normalised"),
+        usual_normalised=_usual_spellings(platform),
         min_named_rows=platform.policy.drift.min_named_rows,
     )
     return [change.as_json() for change in changes]
+
+
+def _usual_spellings(platform: Platform) -> dict[str, float]:
+    """Share of rows whose spelling was unified in the batches that were taken in before, by column."""
+    before = newest_or_none(platform, "validated_employees")
+    if before is None or not before.facts["n_received"]:
+        return {}
+    return {name: n / before.facts["n_received"] for name, n in before.facts["n_normalised"].items()}
 
 
 def _missing(refused: Mapping[str, str]) -> dict[str, Any]:

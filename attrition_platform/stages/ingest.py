@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 GENERATED_SEED = 7
-UNIT_CHANGE = "unit-change"
 IDENTITY_COLUMNS = ("pseudonym", "split_bucket")
 _INGEST_CODE = (
     "contracts",
@@ -160,15 +159,19 @@ def _refusal(
     earlier: FrameSummary | None,
     own: FrameSummary | None,
 ) -> RefusedFileError | None:
-    """Say why a batch is refused whole: by the contract, or because its units are not those of before."""
-    from attrition_platform.monitoring.schema_change import unit_hint
+    """Say why a batch is refused whole: by the contract, or because scores of it would be wrong.
+
+    Its units are not those of the batches before it, or a column that they fill is empty.
+    """
+    from attrition_platform.monitoring.schema_change import find_schema_changes
 
     refused = result.facts.get("refused")
     told = [] if refused is None else [str(refused["detail"])]
     if earlier is not None and own is not None:
-        changes = [change.text for change in unit_hint(platform.contract, earlier, own)]
+        changes = [c for c in find_schema_changes(platform.contract, earlier, own) if c.blocks_scoring]
         if changes:
-            return RefusedFileError(batch.name, UNIT_CHANGE, " ".join([*changes, *told]))
+            detail = " ".join([*(change.text for change in changes), *told])
+            return RefusedFileError(batch.name, changes[0].kind, detail)
     return None if refused is None else RefusedFileError(batch.name, **refused)
 
 

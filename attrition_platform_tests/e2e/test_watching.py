@@ -165,3 +165,15 @@ def test_outcomes_say_what_predictions_were_worth_and_promises_are_measured(copy
     shown = copy.run("attrition", "slo", "--check", **settings)
     assert shown.returncode == 1
     assert "PAGE budget-exhausted: 4 of 5 artefacts were there and whole." in " ".join(shown.stdout.split())
+
+
+def test_a_column_that_went_empty_refuses_the_file(copy: Place) -> None:
+    for seed in (18, 19):
+        frame = extract(seed=seed).with_columns(pl.col("Employee ID") + 1_000_000 * seed)
+        emptied = frame.with_columns(pl.lit("").alias("Overtime")) if seed == 19 else frame
+        report = watch(copy, emptied)
+    assert [(c["kind"], c["column"]) for c in report["schema_changes"]] == [("missing-column", "overtime")]
+
+    scored = copy.run("attrition", "score")
+
+    assert "is refused: missing-column. " in scored.stderr + scored.stdout
