@@ -205,6 +205,8 @@ def _mail_once(
     except TimeoutError:
         return Problem(f"no answer within {seconds:g} s")
     except OSError as error:
+        if isinstance(error.__context__, TimeoutError):  # smtplib turns it into a lost connection
+            return Problem(f"no answer within {seconds:g} s")
         return Problem(f"it can't be reached ({type(error).__name__})")
     except Exception as error:  # an answer that is no SMTP raises from anywhere
         return Problem(f"it can't be used ({type(error).__name__})")

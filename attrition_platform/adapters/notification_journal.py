@@ -221,7 +221,7 @@ def _json_of(state: State) -> dict[str, Any]:
         "offset": state.offset,
         "desk": {
             "n_seen": desk.n_seen,
-            "recent": [[kind, key, at.isoformat()] for (kind, key), at in desk.recent.items()],
+            "recent": [[*about, at.isoformat()] for about, at in desk.recent.items()],
             "groups": [
                 {
                     "key": list(key),
@@ -246,7 +246,10 @@ def _state_of(stored: Mapping[str, Any]) -> State:
         offset=int(stored["offset"]),
         desk=Desk(
             n_seen=int(desk["n_seen"]),
-            recent={(kind, key): _time(at) for kind, key, at in desk["recent"]},
+            recent={
+                (kind, key, severity, pipeline): _time(at)
+                for kind, key, severity, pipeline, at in desk["recent"]
+            },
             groups={
                 (group["key"][0], group["key"][1], group["key"][2], group["key"][3]): Group(
                     told_at=None if group["told_at"] is None else _time(group["told_at"]),

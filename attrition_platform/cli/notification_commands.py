@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -123,7 +123,7 @@ def _appearing(notifier: Notifier) -> Iterator[Mapping[str, Any]]:
     """Lines that are written from now on."""
     offset = notifier.size()
     while True:
-        time.sleep(_LOOK_SECONDS)
+        sleep(_LOOK_SECONDS)
         lines, offset = notifier.lines_since(offset)
         yield from lines
 

@@ -18,6 +18,7 @@ from attrition_platform.monitoring.notification import Notification, Severity
 
 Fate = Literal["told", "grouped", "held", "muted", "repeated"]
 GroupKey = tuple[str, str, str, str]
+Subject = tuple[str, str, str, str]
 
 MAX_LISTED = 20  # of a group; the others are only counted
 MAX_HELD = timedelta(hours=24)  # quiet windows that cover the whole day must not silence anything for ever
@@ -51,14 +52,14 @@ class Desk:
     ----------
     n_seen : int
         Notifications admitted so far: the next one's place in line.
-    recent : mapping of (kind, key) to datetime
+    recent : mapping of Subject to datetime
         When each was last admitted.
     groups : mapping of GroupKey to Group
         Groups with an open window or with something that waits.
     """
 
     n_seen: int = 0
-    recent: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    recent: Mapping[Subject, datetime] = field(default_factory=dict)
     groups: Mapping[GroupKey, Group] = field(default_factory=dict)
 
 
@@ -89,8 +90,13 @@ def group_key(notification: Notification) -> GroupKey:
     return (notification.kind, notification.severity, cause, notification.pipeline)
 
 
+def subject(notification: Notification) -> Subject:
+    """What makes two notifications the same; a page is not the same as the ticket before it."""
+    return (notification.kind, notification.key, notification.severity, notification.pipeline)
+
+
 def time_of(text: str, otherwise: datetime) -> datetime:
-    """Read an ISO 8601 time; one without a zone is UTC, and one that is none is `otherwise`.
+    """Read an ISO 8601 time; without a zone it is UTC, and what is none of our days is `otherwise`.
 
     >>> noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     >>> time_of("2026-03-01T13:00:00+01:00", noon) == time_of("at noon", noon) == noon
@@ -99,6 +105,8 @@ def time_of(text: str, otherwise: datetime) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
+        return otherwise
+    if not 1900 <= time.year <= 2500:  # near the ends of the calendar, arithmetic overflows
         return otherwise
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
@@ -168,7 +176,7 @@ def admit(
     ('grouped', 0)
     """
     window = timedelta(minutes=rule.group_minutes)
-    name = (notification.kind, notification.key)
+    name = subject(notification)
     last = desk.recent.get(name)
     if last is not None and abs(now - last) < window:
         desk, messages = release(desk, now, rule, time_zone)

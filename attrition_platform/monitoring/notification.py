@@ -20,7 +20,8 @@ class Notification:
     kind : str
         Short and stable, such as ``canary-rolled-back``.
     key : str
-        What it is about: the same kind and key are told once in the policy's `group_minutes`.
+        What it is about: the same kind, key, severity and pipeline are told once in the policy's
+        `group_minutes`.
     title, cause : str
         In words: what happened, and why.
     version_before, version_after : str or None
@@ -65,7 +66,7 @@ class Notification:
     @property
     def id(self) -> str:
         """Sixteen hexadecimal digits; the same notification told twice has the same ones."""
-        said = "\0".join((self.kind, self.key, self.at))
+        said = "\0".join((self.kind, self.key, self.severity, self.pipeline, self.at))
         return hashlib.sha256(said.encode(errors="replace")).hexdigest()[:16]
 
     def as_json(self) -> dict[str, Any]:

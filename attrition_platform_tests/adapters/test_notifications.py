@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from attrition_platform.adapters import notification_channels, notifications
+from attrition_platform.adapters import notification_channels, notification_outbox
 from attrition_platform.adapters.notification_channels import Problem, Webhook
 from attrition_platform.adapters.notification_journal import Journal
 from attrition_platform.adapters.notifications import Notification, Notifier, Status, build_notifier
@@ -316,13 +316,13 @@ def test_a_message_that_is_refused_holds_up_no_other_and_is_given_up(file: Path)
         }
         hook.answers.append(400)
         assert notifier.send(make_notification(key="good", cause="good")).failed == {}
-        for _ in range(notifications.MAX_REFUSALS):
+        for _ in range(notification_outbox.MAX_REFUSALS):
             hook.answers.append(400)
             notifier.flush()
             hook.answers.clear()
 
     assert keys(hook.bodies).count("good") == 1
-    assert keys(hook.bodies).count("bad") == notifications.MAX_REFUSALS
+    assert keys(hook.bodies).count("bad") == notification_outbox.MAX_REFUSALS
     assert notifier.status().undelivered == {}
     notes = [line for line in lines(file) if line["kind"] == "notification-failed"]
     assert [note["cause"] for note in notes] == [
@@ -334,7 +334,7 @@ def test_a_message_that_is_refused_holds_up_no_other_and_is_given_up(file: Path)
 def test_the_outbox_does_not_grow_for_ever_and_drops_no_page(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifications, "MAX_OUTBOX", 3)
+    monkeypatch.setattr(notification_outbox, "MAX_OUTBOX", 3)
     notifier = hooked(file, "nowhere")
     notifier.send(make_notification(key="page", cause="page", severity="page"))
     for n in range(4):
@@ -352,7 +352,7 @@ def test_after_a_week_it_is_no_news(file: Path) -> None:
         notifier = Notifier(file, [Webhook(hook.url)], clock=lambda: now)
         notifier.send(make_notification())
         hook.bodies.clear()
-        now += notifications.KEEP
+        now += notification_outbox.KEEP
         notifier.send(make_notification(key="new", cause="new"))
 
     assert keys(hook.bodies) == ["new"]
@@ -376,6 +376,17 @@ def test_the_status_names_who_fails_since_when_until_it_takes_one(file: Path) ->
         notifier.flush()
 
     assert notifier.status().failing == {}
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_time_that_is_none_stops_nothing(file: Path, at: str) -> None:
+    assert (
+        Notifier(file, (), NotificationRule(quiet=(NIGHT,)), "Asia/Tokyo")
+        .send(make_notification(at=at))
+        .failed
+        == {}
+    )
+    assert Notifier(file).flush(at) == {}
 
 
 # --- grouped, held, muted
@@ -489,7 +500,7 @@ def test_a_letter_that_a_killed_process_had_taken_is_sent_when_its_lease_ends(fi
         other = Notifier(file, [Webhook(hook.url)], clock=lambda: now)
         other.flush()
         assert hook.bodies == []
-        now += notifications.LEASE
+        now += notification_outbox.LEASE
         other.flush()
 
     assert keys(hook.bodies) == ["c1/7"]
@@ -533,7 +544,7 @@ def test_nothing_is_lost_when_senders_are_killed(file: Path) -> None:
         for sender in senders:
             sender.send_signal(signal.SIGKILL)
             sent += [line.strip() for line in (sender.communicate()[0] or "").splitlines()]
-        later = datetime.now(UTC) + notifications.LEASE
+        later = datetime.now(UTC) + notification_outbox.LEASE
         Notifier(file, [Webhook(hook.url)], clock=lambda: later).flush()
 
     assert len(sent) > 2

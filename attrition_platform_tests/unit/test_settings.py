@@ -54,3 +54,55 @@ def test_a_key_that_is_too_short_or_no_key_is_refused(tmp_path: Path, content: s
 
     with pytest.raises(SettingsError, match="at least 32 bytes"):
         Settings.from_environment({"ATTRITION_KEY_FILE": str(file)}).secret_key()
+
+
+MAIL = {
+    "ATTRITION_SMTP_URL": "smtp://ana:p%40ss@mail.example.org:587",
+    "ATTRITION_MAIL_FROM": "platform@example.org",
+    "ATTRITION_MAIL_TO": "ana@example.org, ben@example.org,",
+}
+
+
+def test_mail_needs_a_sender_and_recipients() -> None:
+    settings = Settings.from_environment(MAIL)
+
+    assert settings.smtp_url == MAIL["ATTRITION_SMTP_URL"]
+    assert settings.mail_from == "platform@example.org"
+    assert settings.mail_to == ("ana@example.org", "ben@example.org")
+    for name in ("ATTRITION_MAIL_FROM", "ATTRITION_MAIL_TO"):
+        with pytest.raises(SettingsError, match=f"{name} must be set where ATTRITION_SMTP_URL is"):
+            Settings.from_environment({k: v for k, v in MAIL.items() if k != name})
+
+
+@pytest.mark.parametrize("recipients", ["ana", "ana@", "a@b c@d", "a@b\nBcc: c@d", "Ana <a@b>", "é@b"])
+def test_an_address_that_is_none_is_refused(recipients: str) -> None:
+    with pytest.raises(SettingsError, match="ATTRITION_MAIL_TO must hold mail addresses"):
+        Settings.from_environment(MAIL | {"ATTRITION_MAIL_TO": recipients})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hush",
+        "http://hush",
+        "smtp://",
+        "smtp://hush:x@host:port",
+        "smtp://h:99999",
+        "smtp://hush/x",
+        "smtp://[hush",
+    ],
+)
+def test_a_mail_server_that_is_none_is_refused_without_quoting_it(url: str) -> None:
+    with pytest.raises(SettingsError, match="ATTRITION_SMTP_URL must look like") as caught:
+        Settings.from_environment(MAIL | {"ATTRITION_SMTP_URL": url})
+
+    assert "hush" not in str(caught.value)
+
+
+def test_a_web_hook_is_generic_unless_the_setting_says_slack() -> None:
+    assert Settings.from_environment(
+        {"ATTRITION_WEBHOOK_URL": "https://hooks.slack.com/x"}
+    ).webhook_format == ("generic")
+    assert Settings.from_environment({"ATTRITION_WEBHOOK_FORMAT": "slack"}).webhook_format == "slack"
+    with pytest.raises(SettingsError, match="ATTRITION_WEBHOOK_FORMAT must be one of generic, slack"):
+        Settings.from_environment({"ATTRITION_WEBHOOK_FORMAT": "teams"})
