@@ -104,7 +104,8 @@ def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
             context.log.error(f"start_runs could not look: {_told(error)}")
             return dg.SkipReason(f"Could not look: {_told(error)} The next tick looks again.")
         if due:
-            requests = [request_for(key, records, contract, job) for key, records in due.items()]
+            graph = _graph_of(context)
+            requests = [request_for(key, records, contract, job, graph) for key, records in due.items()]
             return dg.SensorResult(run_requests=requests)
         why = " ".join(sorted(set(decision.waiting.values())))
         return dg.SkipReason(why or "No cause waits for a run.")
@@ -112,7 +113,9 @@ def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
     return start_runs
 
 
-def request_for(key: str, records: Sequence[CauseRecord], contract: Contract, job: Any) -> dg.RunRequest:
+def request_for(
+    key: str, records: Sequence[CauseRecord], contract: Contract, job: Any, graph: Any
+) -> dg.RunRequest:
     """Describe the run that answers some causes.
 
     Where all of them are drift, only the feature groups that drifted and what hangs on them are made anew.
@@ -127,11 +130,13 @@ def request_for(key: str, records: Sequence[CauseRecord], contract: Contract, jo
             EVIDENCE_TAG: json.dumps(dict(cause.evidence), sort_keys=True)[:MAX_TAG],
             CAUSES_TAG: " ".join(record.cause.key for record in records)[:MAX_TAG],
         },
-        asset_selection=drifted_part(records, contract, job),
+        asset_selection=drifted_part(records, contract, job, graph),
     )
 
 
-def drifted_part(records: Sequence[CauseRecord], contract: Contract, job: Any) -> list[dg.AssetKey] | None:
+def drifted_part(
+    records: Sequence[CauseRecord], contract: Contract, job: Any, graph: Any
+) -> list[dg.AssetKey] | None:
     """Feature groups that drifted and everything of the job below them; None for the whole job."""
     if any(record.cause.kind != "drift" for record in records):
         return None
@@ -139,12 +144,15 @@ def drifted_part(records: Sequence[CauseRecord], contract: Contract, job: Any) -
     groups = [name for name, reads in contract.groups.items() if columns & set(reads)]
     if not groups:
         return None
-    from attrition_platform.definitions import defs
-
-    graph = defs.resolve_asset_graph()
     roots = dg.AssetSelection.assets(*(dg.AssetKey(["features", name]) for name in groups))
     wanted = roots.downstream().resolve(graph) & job.selection.resolve(graph)
     return sorted(wanted)
+
+
+def _graph_of(context: dg.SensorEvaluationContext) -> Any:
+    repository = context.repository_def
+    assert repository is not None, "The daemon evaluates sensors of a code location."
+    return repository.asset_graph
 
 
 def settle(instance: dg.DagsterInstance, platform: Platform, log: Any) -> None:
