@@ -17,7 +17,14 @@ from attrition_platform.adapters.sql_transactions import (
 )
 from attrition_platform.errors import CauseStoreError
 from attrition_platform.modeling.watch_rules import TriggerRule
-from attrition_platform.monitoring.triggering import Cause, CauseRecord, Decision, after_run, decide
+from attrition_platform.monitoring.triggering import (
+    DAY,
+    Cause,
+    CauseRecord,
+    Decision,
+    after_run,
+    decide,
+)
 
 _LOCK = 7_203_121
 _metadata = sa.MetaData()
@@ -35,6 +42,13 @@ _causes = sa.Table(
     sa.Column("requested_at", sa.String(40), index=True),
     sa.Column("retry_at", sa.String(40)),
     sa.Column("ended_at", sa.String(40)),
+)
+# A cause remembers its newest run; the day's limit counts all of them.
+_runs = sa.Table(
+    "attrition_cause_runs",
+    _metadata,
+    sa.Column("run_key", sa.String(32), primary_key=True),
+    sa.Column("requested_at", sa.String(40), nullable=False, index=True),
 )
 
 
@@ -84,9 +98,13 @@ class CauseStore:
         Two who ask at once get a cause once: the second sees a run under way.
         """
         with writing(self._engine, _LOCK) as connection:
-            decision = decide(_read(connection, now, rule), rule, now)
+            decision = decide(_read(connection, now, rule), rule, now, _runs_of_the_day(connection, now))
             for record in decision.request:
                 _update(connection, record)
+            if decision.request:
+                key = decision.request[0].run_key
+                connection.execute(_runs.delete().where(_runs.c.run_key == key))
+                connection.execute(_runs.insert().values(run_key=key, requested_at=_text(now)))
         return decision
 
     def settle(self, run_key: str, *, succeeded: bool, rule: TriggerRule, now: datetime) -> list[CauseRecord]:
@@ -127,6 +145,11 @@ def _read(connection: sa.Connection, now: datetime, rule: TriggerRule) -> list[C
     since = _text(now - timedelta(minutes=minutes))
     alive = _causes.c.state.in_(["open", "requested"]) | (_causes.c.requested_at >= since)
     return [_record(row) for row in connection.execute(sa.select(_causes).where(alive))]
+
+
+def _runs_of_the_day(connection: sa.Connection, now: datetime) -> dict[str, datetime]:
+    found = connection.execute(sa.select(_runs).where(_runs.c.requested_at > _text(now - DAY)))
+    return {row.run_key: datetime.fromisoformat(row.requested_at) for row in found}
 
 
 def _update(connection: sa.Connection, record: CauseRecord) -> None:

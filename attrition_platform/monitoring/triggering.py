@@ -87,7 +87,12 @@ class Decision:
     waiting: dict[str, str]
 
 
-def decide(records: Sequence[CauseRecord], rule: TriggerRule, now: datetime) -> Decision:
+def decide(
+    records: Sequence[CauseRecord],
+    rule: TriggerRule,
+    now: datetime,
+    earlier: Mapping[str, datetime] | None = None,
+) -> Decision:
     """Join what may start into one run.
 
     Parameters
@@ -96,6 +101,9 @@ def decide(records: Sequence[CauseRecord], rule: TriggerRule, now: datetime) -> 
         Open and requested ones, and whatever was requested within the longest cooldown or a day.
     rule : TriggerRule
     now : datetime
+    earlier : mapping of str to datetime, optional
+        When each run of the last day was requested, by its key: a cause that is tried again remembers its
+        newest run only, and all of them count against the day's limit.
 
     Returns
     -------
@@ -117,7 +125,7 @@ def decide(records: Sequence[CauseRecord], rule: TriggerRule, now: datetime) -> 
     why: dict[str, str] = {}
     if under_way:
         why = {record.cause.key: f"Run {under_way[0]} is under way." for record in waiting}
-    elif _runs_of_the_day(records, now) >= rule.max_runs_per_day:
+    elif _runs_of_the_day(records, earlier or {}, now) >= rule.max_runs_per_day:
         limit = f"{rule.max_runs_per_day} runs were started within 24 hours, which is the policy's limit."
         why = {record.cause.key: limit for record in waiting}
     if why:
@@ -186,12 +194,15 @@ def next_look(record: CauseRecord, records: Sequence[CauseRecord], rule: Trigger
     return max(at for at in waits if at is not None)
 
 
-def _runs_of_the_day(records: Sequence[CauseRecord], now: datetime) -> int:
-    return len({r.run_key for r in records if r.requested_at is not None and now - r.requested_at < DAY})
+def _runs_of_the_day(records: Sequence[CauseRecord], earlier: Mapping[str, datetime], now: datetime) -> int:
+    known = {r.run_key: r.requested_at for r in records if r.requested_at is not None} | dict(earlier)
+    return sum(now - requested_at < DAY for requested_at in known.values())
 
 
 def _cools_until(record: CauseRecord, records: Sequence[CauseRecord], rule: TriggerRule) -> datetime:
-    """End of the cooldown of its kind; a retry of the same cause waits for its back-off only."""
+    """End of the cooldown of its kind; a cause that is tried again waits for its back-off only."""
+    if record.n_attempts:  # else two that failed in one run would hold each other back
+        return record.cause.found_at
     wait = timedelta(minutes=rule.cooldown_minutes[record.cause.kind])
     others = [
         other.requested_at

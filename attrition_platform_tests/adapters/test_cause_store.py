@@ -30,7 +30,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'causes.sqlite'}"
     found: str = request.getfixturevalue("postgres_url")
     with sa.create_engine(found).begin() as connection:
-        connection.execute(sa.text("DROP TABLE IF EXISTS attrition_causes"))
+        connection.execute(sa.text("DROP TABLE IF EXISTS attrition_causes, attrition_cause_runs"))
     return found
 
 
@@ -135,6 +135,31 @@ def test_a_cooldown_of_weeks_is_still_known_after_its_cause_was_done(store: Caus
 
     assert store.request(rule, NOON + timedelta(days=20)).request == ()
     assert store.request(rule, NOON + timedelta(days=21)).request
+
+
+def test_every_attempt_counts_against_the_days_limit(store: CauseStore) -> None:
+    """A cause that is tried again overwrites its newest run; the runs before it were runs all the same."""
+    rule = TriggerRule(max_runs_per_day=2, max_attempts=5, backoff_minutes=1.0)
+    store.add([make_cause("poison")])
+    started = []
+    for minute in range(0, 24 * 60, 30):
+        for record in store.request(rule, NOON + minute * MINUTE).request:
+            started.append(minute)
+            store.settle(str(record.run_key), succeeded=False, rule=rule, now=NOON + minute * MINUTE)
+
+    assert started == [0, 30]
+    assert "the policy's limit" in store.request(rule, NOON + 1439 * MINUTE).waiting["new-file/poison"]
+    assert store.request(rule, NOON + 1440 * MINUTE).request
+
+
+def test_odd_texts_come_back_as_they_were(store: CauseStore) -> None:
+    odd = "Größe 😀 \u202e' \"; DROP TABLE attrition_causes; -- %s \u0000 \x7f"
+    store.add([Cause("new-column", "new-column/1", NOON, "w", {"columns": [odd], odd: None})])
+    store.add([make_cause("next")])
+
+    found = store.records()
+
+    assert [r.cause.evidence for r in found] == [{"columns": [odd], odd: None}, make_cause().evidence]
 
 
 def test_threads_that_ask_at_once_start_one_run(store: CauseStore) -> None:

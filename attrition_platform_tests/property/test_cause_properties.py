@@ -53,7 +53,8 @@ class World:
                 self.records[record.cause.key] = after_run(
                     record, succeeded=succeeded, rule=self.rule, now=now
                 )
-        decision = decide(list(self.records.values()), self.rule, now)
+        earlier = {key: at for key, at, _ in self.runs}
+        decision = decide(list(self.records.values()), self.rule, now, earlier)
         if decision.request:
             self.runs.append((str(decision.request[0].run_key), now, decision.request))
             self.records |= {record.cause.key: record for record in decision.request}
@@ -106,6 +107,34 @@ def test_runs_have_names_of_their_own_and_no_two_are_under_way_at_once(
 
     assert len({key for key, _, _ in runs}) == len(runs)
     assert all(later - earlier >= 7 * MINUTE for (_, earlier, _), (_, later, _) in pairwise(runs))
+
+
+@FEW
+@given(rule=rules, found=arrivals, ends=endings)
+def test_no_day_has_more_runs_than_the_policy_says(
+    rule: TriggerRule, found: list[tuple[CauseKind, int]], ends: list[bool]
+) -> None:
+    """Whichever day is looked at: attempts at one cause are runs like all others."""
+    starts = [at for _, at, _ in live(rule, found, ends).runs]
+
+    for first in starts:
+        assert sum(timedelta(0) <= at - first < timedelta(days=1) for at in starts) <= rule.max_runs_per_day
+
+
+@FEW
+@given(rule=rules, kind=st.sampled_from(KINDS), every=st.integers(1, 20))
+def test_an_endless_stream_of_causes_starves_none(rule: TriggerRule, kind: CauseKind, every: int) -> None:
+    """However many come before and after it: one cooldown, one day and one run later it is answered."""
+    world = World(rule, iter(()))
+    for minute in range(0, 60 + 1440 + int(rule.cooldown_minutes[kind]) + 15, 5):
+        now = START + minute * MINUTE
+        if minute == 60:
+            world.find(kind, 0, now)
+        if minute % every == 0:
+            world.find(KINDS[minute % len(KINDS)], minute + 1, now)
+        world.step(now)
+
+    assert world.records[f"{kind}/0"].state == "done"
 
 
 @given(rule=rules, kind=st.sampled_from(KINDS), minutes=st.integers(0, 800))

@@ -125,6 +125,27 @@ def test_a_retry_waits_for_its_back_off_only_not_for_its_own_kinds_cooldown(kind
     assert keys(decide([failed], TriggerRule(), NOON + 5 * MINUTE).request) == [f"{kind}/a"]
 
 
+def test_two_of_a_kind_that_failed_in_one_run_do_not_hold_each_other_back() -> None:
+    rule = TriggerRule()
+    both = [started(make_record("drift", name)) for name in ("w1", "w2")]
+    failed = [after_run(record, succeeded=False, rule=rule, now=NOON) for record in both]
+
+    found = decide(failed, rule, NOON + 5 * MINUTE)
+
+    assert keys(found.request) == ["drift/w1", "drift/w2"]
+    assert next_look(failed[0], failed, rule) == NOON + 5 * MINUTE
+
+
+def test_runs_that_no_cause_remembers_any_more_count_against_the_cap() -> None:
+    rule = TriggerRule(max_runs_per_day=3)
+    again = replace(started(make_record(), NOON + MINUTE, "k2"), state="open", retry_at=NOON)
+    earlier = {"k1": NOON, "k2": NOON + MINUTE, "k0": NOON - timedelta(days=1)}
+
+    assert decide([again], rule, NOON + 2 * MINUTE, earlier).request
+    capped = decide([again], rule, NOON + 2 * MINUTE, earlier | {"k3": NOON})
+    assert "3 runs were started" in capped.waiting["new-file/a"]
+
+
 def test_done_and_ticketed_causes_start_nothing() -> None:
     ticketed = replace(ended(make_record(name="b")), state="ticketed")
 
