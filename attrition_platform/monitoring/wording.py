@@ -14,7 +14,6 @@ from attrition_platform.monitoring.notification import plain
 MAX_HEADER = 150
 MAX_SECTION = 3_000
 MAX_FIELD = 2_000
-MAX_FIELDS = 10
 MAX_TEXT = 4_000
 
 
@@ -92,8 +91,8 @@ def as_slack(document: Mapping[str, Any]) -> dict[str, Any]:
         {"type": "mrkdwn", "text": f"*{escaped(name)}*\n{_escaped_cut(value, MAX_FIELD - 100)}"}
         for name, value in _facts(document)
     ]
-    for start in range(0, len(fields), MAX_FIELDS):
-        blocks.append({"type": "section", "fields": fields[start : start + MAX_FIELDS]})
+    if fields:  # at most nine, and Slack takes ten
+        blocks.append({"type": "section", "fields": fields})
     links = [_link(str(document[key]), name) for key, name in _LINKS if document.get(key)]
     if links:
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(links)}]})

@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from attrition_platform.adapters import notification_channels, notification_outbox
-from attrition_platform.adapters.notification_channels import Problem, Webhook
+from attrition_platform.adapters.notification_channels import ChannelName, Problem, Webhook
 from attrition_platform.adapters.notification_journal import Journal
 from attrition_platform.adapters.notifications import Notification, Notifier, Status, build_notifier
 from attrition_platform.modeling.policy import load_policy
@@ -356,6 +357,113 @@ def test_after_a_week_it_is_no_news(file: Path) -> None:
         notifier.send(make_notification(key="new", cause="new"))
 
     assert keys(hook.bodies) == ["new"]
+
+
+@dataclass
+class Told:
+    """A channel that answers with the next of `problems`, and may take its time."""
+
+    problems: list[Problem | None]
+    name: ChannelName = "webhook"
+    then: Callable[[], None] = lambda: None
+    keys: list[str] = field(default_factory=list)
+
+    def take(self, document: Mapping[str, Any]) -> Problem | None:
+        self.keys.append(document["key"])
+        self.then()
+        return self.problems.pop(0) if self.problems else None
+
+
+def test_who_got_a_mail_does_not_get_it_again_because_another_did_not(file: Path) -> None:
+    channel = Told([Problem("it refuses 1 of 2 recipients", "partial")])
+    delivery = Notifier(file, [channel]).send(make_notification())
+    Notifier(file, [channel]).flush()
+
+    assert delivery.failed == {"webhook": "it refuses 1 of 2 recipients"}
+    assert len(channel.keys) == 1
+    assert "not tried again" in lines(file)[-1]["cause"]
+
+
+def test_one_call_ends_however_much_waits_and_the_next_goes_on(file: Path) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def wait() -> None:
+        nonlocal now
+        now += timedelta(seconds=20)
+
+    channel = Told([Problem("down")], then=wait)
+    notifier = Notifier(file, [channel], clock=lambda: now)
+    for n in range(5):
+        channel.problems = [Problem("down")]
+        notifier.send(make_notification(key=str(n), cause=str(n)))
+    channel.problems, channel.keys = [], []
+    notifier.flush()
+    assert channel.keys == ["0", "1"]
+    notifier.flush()
+    assert channel.keys == ["0", "1", "2", "3"]
+
+
+def test_a_muted_kind_goes_nowhere_even_without_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a-file").write_text("")
+    channel = Told([])
+    notifier = Notifier(
+        tmp_path / "a-file" / "n.jsonl", [channel], NotificationRule(muted=("canary-rolled-back",))
+    )
+
+    assert notifier.send(make_notification()).fate == "muted"
+    assert channel.keys == []
+
+
+def test_the_policy_says_whose_clock_is_meant(file: Path, tmp_path: Path) -> None:
+    policy = load_policy("responsible")
+    policy = policy.model_copy(
+        update={
+            "triggers": policy.triggers.model_copy(update={"time_zone": "Asia/Tokyo"}),
+            "notifications": NotificationRule(quiet=(NIGHT,)),
+        }
+    )
+    settings = Settings.from_environment({"ATTRITION_DATA": str(tmp_path)})
+
+    sent = build_notifier(settings, policy).send(make_notification(at="2026-03-01T13:00:00+00:00"))
+
+    assert sent.fate == "held"
+
+
+def test_a_file_that_was_moved_away_is_begun_anew(file: Path) -> None:
+    channel = Told([])
+    for n in range(3):
+        Notifier(file, [channel]).send(make_notification(key=str(n), cause=str(n)))
+    file.rename(file.with_name("old.jsonl"))
+    Journal(file).append(make_notification(key="killed", cause="killed").as_json())
+    Notifier(file, [channel]).flush()
+    Journal(file).append(make_notification(key="again", cause="again").as_json())
+    Notifier(file, [channel]).flush()
+
+    assert channel.keys[:3] == ["0", "1", "2"]
+    assert channel.keys[-1] == "again"
+
+
+def test_notes_and_tests_in_the_file_are_told_to_nobody(file: Path) -> None:
+    channel = Told([])
+    notifier = Notifier(file, [channel])
+    notifier.send(make_notification())
+    notifier.test(NOON)
+    notifier.flush()
+
+    assert channel.keys == ["c1/7", NOON]
+
+
+def test_who_follows_the_file_sees_a_line_when_it_has_ended(file: Path) -> None:
+    notifier = Notifier(file)
+    notifier.send(make_notification())
+    with file.open("ab") as writer:
+        writer.write(b'{"kind": "half')
+    told, offset = notifier.lines_since(0)
+    assert len(told) == 1
+    with file.open("ab") as writer:
+        writer.write(b'"}\n')
+
+    assert notifier.lines_since(offset)[0] == [{"kind": "half"}]
 
 
 def test_pages_go_before_what_waits(file: Path) -> None:
