@@ -167,12 +167,9 @@ class Journal:
         except FileNotFoundError:
             return None
         try:
-            state = _state_of(json.loads(text))
+            return _state_of(json.loads(text))
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"The state can't be read ({type(error).__name__}).") from None
-        # Whoever put a shorter file there (rotation) did so with what had been dealt with.
-        state.offset = min(state.offset, self.size())
-        return state
 
     def save(self, state: State) -> None:
         """Replace the stored state."""

@@ -252,6 +252,9 @@ class Notifier:
             state = self._rebuilt()
             self._journal.save(state)
             return state
+        if state.offset > self._journal.size():  # somebody moved the file away, and what was in it is done
+            state.offset = self._journal.size()
+            self._journal.save(state)
         missed = self._journal.notifications_from(state.offset)
         for left in missed:
             now = time_of(left.at, self._clock())
