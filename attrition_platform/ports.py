@@ -12,6 +12,7 @@ RecordKind = Literal[
     "promotion", "rollback", "decision", "test-read", "alias", "proposal", "approval", "canary", "canary-end"
 ]
 CROWNING: tuple[RecordKind, ...] = ("promotion", "rollback")
+RELEASING: tuple[RecordKind, ...] = (*CROWNING, "proposal", "approval", "canary", "canary-end")
 FIRST_HASH = "0" * 64
 
 
@@ -101,6 +102,7 @@ class Ledger(Protocol):
         at: str,
         expected_champion: str | None = None,
         check_champion: bool = False,
+        expected_release: int | None = None,
     ) -> LedgerRecord:
         """Append one record in one transaction.
 
@@ -108,11 +110,14 @@ class Ledger(Protocol):
         ----------
         expected_champion : str or None
             With `check_champion`, the version that must still be champion (None: there is none).
+        expected_release : int or None
+            Number of the newest record of `RELEASING` (0: none) that the writer has decided on.
 
         Raises
         ------
         LateRunError
-            When another version has become champion in between; nothing is written.
+            When another version has become champion in between, or another release record was written;
+            nothing is written.
         """
         ...
 

@@ -23,6 +23,7 @@ from attrition_platform.errors import LateRunError, LedgerError, TestSideReadTwi
 from attrition_platform.ports import (
     CROWNING,
     FIRST_HASH,
+    RELEASING,
     LedgerRecord,
     LedgerReport,
     RecordKind,
@@ -99,11 +100,14 @@ class SqlLedger:
         at: str,
         expected_champion: str | None = None,
         check_champion: bool = False,
+        expected_release: int | None = None,
     ) -> LedgerRecord:
         """Append one record; see `ports.Ledger`."""
         with _failures_told(), writing(self._engine, _ADVISORY_LOCK) as connection:
             if check_champion:
                 self._expect(connection, expected_champion)
+            if expected_release is not None:
+                self._expect_release(connection, expected_release)
             return self._insert(connection, kind, version, payload, at)
 
     def champion(self, as_of: str | None = None) -> LedgerRecord | None:
@@ -167,6 +171,15 @@ class SqlLedger:
             raise LateRunError(
                 f"Another run made '{now}' the champion while this one compared with '{expected}'. "
                 "Nothing was changed; run the job again to decide against the new champion."
+            )
+
+    def _expect_release(self, connection: sa.Connection, expected: int) -> None:
+        newest = sa.select(sa.func.max(_records.c.seq)).where(_records.c.kind.in_(RELEASING))
+        found = connection.execute(newest).scalar() or 0
+        if found != expected:
+            raise LateRunError(
+                f"Somebody else has changed the release in the meantime (ledger record {found}). Nothing was "
+                "changed; look at `attrition canary status` and decide again."
             )
 
     def _insert(

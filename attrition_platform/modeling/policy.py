@@ -23,6 +23,7 @@ from attrition_platform.modeling.watch_rules import (
 )
 
 SHIPPED = ("responsible", "unrestricted")
+MAX_JUDGED = 200_000  # predictions of both arms that a canary's verdict reads
 
 
 class GateLimits(Strict):
@@ -185,7 +186,7 @@ class CanaryRule(Strict):
     block_size: int = Field(default=25, ge=1)
     max_error_excess: Rate = 0.0
     max_latency_ratio: Annotated[float, Field(ge=1.0)] = 1.1
-    latency_floor_ms: Positive = 1.0
+    latency_floor_ms: Positive = 0.1
     max_disagreement: Rate = 0.15
     latency_window_minutes: Positive = 15.0
     max_latency_variance_ms2: Positive = 2_500.0
@@ -194,6 +195,10 @@ class CanaryRule(Strict):
     def _has_room(self) -> CanaryRule:
         if self.min_requests > self.max_requests:
             raise ValueError("min_requests must be at most max_requests")
+        if self.max_requests > self.share * MAX_JUDGED:
+            raise ValueError(
+                f"share must be at least max_requests / {MAX_JUDGED:,}: a verdict reads no more predictions"
+            )
         return self
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from attrition_platform.adapters.notifications import Delivery, Notification, build_notifier
 from attrition_platform.errors import LateRunError, PredictionLogError, ReleaseError
+from attrition_platform.modeling.policy import MAX_JUDGED
 from attrition_platform.monitoring.canary import Verdict, judge
 from attrition_platform.monitoring.canary_report import ArmName, feature_snapshot, latency_histogram
 from attrition_platform.monitoring.evidence import Observation
@@ -26,7 +27,6 @@ from attrition_platform.stages.release import (
     release_state,
 )
 
-MAX_READ = 200_000
 BATCH = 10_000
 INPUTS_KEPT = 5_000  # of each arm, for the snapshot of features
 VERDICT = "canary-verdict"  # who ramps and rolls back where no person does
@@ -64,14 +64,14 @@ class CanaryTraffic:
     Attributes
     ----------
     observations : deque of Observation
-        In time order, the newest `MAX_READ`.
+        In time order, the newest `MAX_JUDGED`.
     inputs : dict of ArmName to deque
         Pseudonym and logged inputs of the newest employees.
     is_cut : bool
         Whether there was more than was read.
     """
 
-    observations: deque[Observation] = field(default_factory=lambda: deque(maxlen=MAX_READ))
+    observations: deque[Observation] = field(default_factory=lambda: deque(maxlen=MAX_JUDGED))
     inputs: dict[ArmName, deque[tuple[str, str]]] = field(
         default_factory=lambda: {"stable": deque(maxlen=INPUTS_KEPT), "canary": deque(maxlen=INPUTS_KEPT)}
     )
@@ -191,7 +191,7 @@ def canary_status(platform: Platform, log: PredictionLog) -> dict[str, Any]:
 
 
 def read_traffic(log: PredictionLog, state: ReleaseState) -> CanaryTraffic:
-    """Read what both arms answered since the canary began, the newest `MAX_READ` at most.
+    """Read what both arms answered since the canary began, the newest `MAX_JUDGED` at most.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def read_traffic(log: PredictionLog, state: ReleaseState) -> CanaryTraffic:
     traffic, n_read = CanaryTraffic(), 0
     for batch in _batches(log, began):
         n_read += len(batch)
-        if n_read > MAX_READ:
+        if n_read > MAX_JUDGED:
             break
         for record in batch:
             _take(traffic, record, canary, state.stable)
@@ -213,9 +213,9 @@ def read_traffic(log: PredictionLog, state: ReleaseState) -> CanaryTraffic:
         return traffic
     # Too much to read from the beginning: the newest of both arms instead.
     traffic = CanaryTraffic(is_cut=True)
-    tails = (log.tail(version, MAX_READ) for version in (state.stable.version, canary.version))
+    tails = (log.tail(version, MAX_JUDGED) for version in (state.stable.version, canary.version))
     newest = {r.id: r for tail in tails for r in tail if r.at >= began}
-    for record in sorted(newest.values(), key=lambda r: r.at)[-MAX_READ:]:
+    for record in sorted(newest.values(), key=lambda r: r.at)[-MAX_JUDGED:]:
         _take(traffic, record, canary, state.stable)
     return traffic
 

@@ -85,7 +85,7 @@ def put_forward(platform: Platform, version: str, payload: Mapping[str, Any]) ->
         needed = platform.policy.release.approvals
         if needed:
             proposal = dict(payload) | {"approvals_needed": needed}
-            return _append(platform, "proposal", version, proposal, payload["incumbent"])
+            return _append(platform, "proposal", version, proposal, payload["incumbent"], state)
         return _start(platform, version, payload)
 
 
@@ -114,9 +114,9 @@ def _start(platform: Platform, version: str, payload: Mapping[str, Any]) -> Ledg
     if state.canary is not None:
         return state.canary
     if rule.mode == "direct" or state.stable is None:
-        return _append(platform, "promotion", version, payload, payload["incumbent"])
+        return _append(platform, "promotion", version, payload, payload["incumbent"], state)
     how = {"mode": rule.mode, "share": rule.canary.share if rule.mode == "canary" else 0.0}
-    return _append(platform, "canary", version, dict(payload) | how, payload["incumbent"])
+    return _append(platform, "canary", version, dict(payload) | how, payload["incumbent"], state)
 
 
 def _check_start(platform: Platform, version: str, payload: Mapping[str, Any]) -> ReleaseState:
@@ -182,7 +182,7 @@ def approve(
             if is_last:
                 _check_start(platform, waiting.version, waiting.payload)
             said = {"by": person, "reason": why, "proposal": waiting.seq}
-            record = _append(platform, "approval", waiting.version, said, waiting.payload["incumbent"])
+            record = _append(platform, "approval", waiting.version, said, waiting.payload["incumbent"], state)
             if not is_last:
                 return record, None
         released = _start(platform, waiting.version, waiting.payload)
@@ -208,10 +208,13 @@ def ramp(
         When the champion is another one by now; nothing is changed.
     """
     with _alone(platform):
-        canary = _running(platform, of)
+        state = release_state(platform.ledger.records())
+        canary = _running(state, of)
         kept = {name: value for name, value in canary.payload.items() if name not in ("mode", "share")}
         more = {"by": by, "reason": reason, "canary": canary.seq, "evidence": dict(evidence)}
-        record = _append(platform, "promotion", canary.version, kept | more, canary.payload["incumbent"])
+        record = _append(
+            platform, "promotion", canary.version, kept | more, canary.payload["incumbent"], state
+        )
     _mirror_if_possible(platform)
     return record
 
@@ -234,7 +237,8 @@ def end_canary(
         When the champion is another one by now, which has ended the canary; nothing is changed.
     """
     with _alone(platform):
-        canary = _running(platform, of)
+        state = release_state(platform.ledger.records())
+        canary = _running(state, of)
         payload = {
             "by": by,
             "reason": reason,
@@ -243,7 +247,7 @@ def end_canary(
             "mode": canary.payload["mode"],
             "evidence": dict(evidence),
         }
-        return _append(platform, "canary-end", canary.version, payload, canary.payload["incumbent"])
+        return _append(platform, "canary-end", canary.version, payload, canary.payload["incumbent"], state)
 
 
 def registered_model(platform: Platform) -> str:
@@ -301,7 +305,8 @@ def roll_back(platform: Platform, to: str | None, reason: str, by: str) -> Ledge
 
 def _roll_back(platform: Platform, to: str | None, reason: str, by: str) -> LedgerRecord:
     records = platform.ledger.records()
-    current = release_state(records).stable
+    state = release_state(records)
+    current = state.stable
     if current is None:
         raise LedgerError("There is no champion yet, so there is nothing to roll back from.")
     if to is None:
@@ -314,7 +319,7 @@ def _roll_back(platform: Platform, to: str | None, reason: str, by: str) -> Ledg
         raise LedgerError(f"The ledger has no {wanted} to go back to. `attrition history` lists what it has.")
     load_stored_scorer(platform, target.payload["files"])
     payload = target.payload | {"from": current.version, "reason": reason, "by": by}
-    return _append(platform, "rollback", target.version, payload, current.version)
+    return _append(platform, "rollback", target.version, payload, current.version, state)
 
 
 @contextmanager
@@ -340,8 +345,8 @@ def _alone(platform: Platform) -> Iterator[None]:
         lock.release()
 
 
-def _running(platform: Platform, of: int | None) -> LedgerRecord:
-    canary = release_state(platform.ledger.records()).canary
+def _running(state: ReleaseState, of: int | None) -> LedgerRecord:
+    canary = state.canary
     if canary is None:
         raise ReleaseError("No canary is running. `attrition canary status` shows what serves.")
     if of is not None and canary.seq != of:
@@ -350,8 +355,20 @@ def _running(platform: Platform, of: int | None) -> LedgerRecord:
 
 
 def _append(
-    platform: Platform, kind: Any, version: str, payload: Mapping[str, Any], incumbent: str | None
+    platform: Platform,
+    kind: Any,
+    version: str,
+    payload: Mapping[str, Any],
+    incumbent: str | None,
+    state: ReleaseState,
 ) -> LedgerRecord:
+    """Write a record if nothing was released since the state was read; another machine has its own lock."""
     return platform.ledger.append(
-        kind, version, payload, at=platform.at(), expected_champion=incumbent, check_champion=True
+        kind,
+        version,
+        payload,
+        at=platform.at(),
+        expected_champion=incumbent,
+        check_champion=True,
+        expected_release=state.newest,
     )

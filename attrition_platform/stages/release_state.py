@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attrition_platform.ports import CROWNING, LedgerRecord
+from attrition_platform.ports import CROWNING, RELEASING, LedgerRecord
 from attrition_platform.stages.platform import Platform
 
 
@@ -30,6 +30,8 @@ class ReleaseState:
         The ``proposal`` that waits for approval.
     approvals : tuple of LedgerRecord
         Its approvals so far.
+    newest : int
+        Number of the newest record that a release is made of; 0 where there is none.
     """
 
     stable: LedgerRecord | None
@@ -37,6 +39,7 @@ class ReleaseState:
     earlier: tuple[LedgerRecord, ...]
     waiting: LedgerRecord | None
     approvals: tuple[LedgerRecord, ...]
+    newest: int = 0
 
 
 def release_state(records: Sequence[LedgerRecord]) -> ReleaseState:
@@ -76,7 +79,8 @@ def release_state(records: Sequence[LedgerRecord]) -> ReleaseState:
         del crowned[stable.version]
     away = taken_away(records)
     earlier = sorted(crowned.values(), key=lambda r: (r.version in away, -r.seq))
-    return ReleaseState(stable, canary, tuple(earlier), waiting, tuple(approvals))
+    newest = max((record.seq for record in records if record.kind in RELEASING), default=0)
+    return ReleaseState(stable, canary, tuple(earlier), waiting, tuple(approvals), newest)
 
 
 def taken_away(records: Sequence[LedgerRecord]) -> frozenset[str]:

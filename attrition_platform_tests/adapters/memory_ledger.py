@@ -10,6 +10,7 @@ from attrition_platform.errors import LateRunError, LedgerError, TestSideReadTwi
 from attrition_platform.ports import (
     CROWNING,
     FIRST_HASH,
+    RELEASING,
     LedgerRecord,
     LedgerReport,
     RecordKind,
@@ -33,10 +34,14 @@ class MemoryLedger:
         at: str,
         expected_champion: str | None = None,
         check_champion: bool = False,
+        expected_release: int | None = None,
     ) -> LedgerRecord:
         found = self.champion()
         if check_champion and (None if found is None else found.version) != expected_champion:
             raise LateRunError("Another run made another champion.")
+        newest = max((r.seq for r in self._records if r.kind in RELEASING), default=0)
+        if expected_release is not None and newest != expected_release:
+            raise LateRunError(f"Somebody else has changed the release (ledger record {newest}).")
         try:
             plain = json.loads(json.dumps(dict(payload), allow_nan=False))
         except (TypeError, ValueError) as error:

@@ -78,6 +78,18 @@ def test_a_late_promoter_changes_nothing(ledger: Ledger) -> None:
     assert [record.version for record in ledger.records()] == ["v1"]
 
 
+def test_who_decided_on_an_older_release_changes_nothing(ledger: Ledger) -> None:
+    promotion = ledger.append("promotion", "v1", {}, at=T1)
+    canary = ledger.append("canary", "v2", {}, at=T1, expected_release=promotion.seq)
+    ledger.append("decision", "v3", {}, at=T1)  # says nothing about the release
+    ledger.append("canary-end", "v2", {}, at=T1, expected_release=canary.seq)
+
+    with pytest.raises(LateRunError, match="ledger record 4"):
+        ledger.append("promotion", "v2", {}, at=T1, expected_release=canary.seq)
+
+    assert ledger.head() == 4
+
+
 def test_a_value_that_is_not_json_is_refused(ledger: Ledger) -> None:
     with pytest.raises(LedgerError, match="can't be written"):
         ledger.append("decision", "v1", {"auc": float("nan")}, at=T1)

@@ -124,6 +124,10 @@ from attrition_platform.cli import main
 from attrition_platform.scoring.additive import AdditiveModel
 import time
 whole = AdditiveModel.explain_one
+def spin(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
 def broken(self, x):
     if self.base == {base!r}:
         {what}
@@ -135,6 +139,8 @@ main()
 FAULTS = {
     "raises on 5 % of rows": "if x[3] % 20 == 0: raise ArithmeticError('a broken model')",
     "is far slower": "time.sleep(0.003)",
+    # An answer takes about 0.1 ms.
+    "is twice as slow": "spin(0.0001)",
 }
 
 
@@ -173,6 +179,23 @@ def test_a_broken_challenger_is_rolled_back_by_itself_and_everyone_was_answered(
     assert {one["model_version"] for one in after.told} == {V1}
     assert seen < 5.0
     assert set(read_log(platform)) == {one["id"] for one in answers.told + after.told}
+
+
+def test_a_canary_like_stable_gets_all_traffic(tmp_path: Path) -> None:
+    from attrition_platform.stages.canary_watch import watch
+
+    platform = make_platform(tmp_path)
+    record(platform, V1)
+    record(platform, V2, "canary", incumbent=V1, mode="canary", share=0.3)
+
+    with serving(platform) as served:
+        for n in range(40):
+            asyncio.run(ask_many(served.port, 500, 8, functools.partial(employee_after, 500 * n), Answers()))
+            result = watch(platform, platform.predictions, AT)
+            if result.action != "continue":
+                break
+
+    assert result.action == "ramp", result.told
 
 
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:

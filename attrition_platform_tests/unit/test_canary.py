@@ -207,7 +207,7 @@ def test_a_slow_machine_says_nothing_about_the_canary() -> None:
 def test_times_under_the_floor_count_as_equal() -> None:
     traffic = make_traffic(canary_times_slower=3.0, median_ms=0.05)
 
-    assert look(traffic).action == "ramp"
+    assert look(traffic, CanaryRule(latency_floor_ms=1.0)).action == "ramp"
     assert look(traffic, CanaryRule(latency_floor_ms=0.01)).action == "roll-back"
 
 

@@ -465,7 +465,7 @@ def test_reading_in_parts_misses_and_repeats_nothing(
 def test_of_too_many_the_newest_are_read(
     platform: Platform, any_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(canary_watch, "MAX_READ", 50)
+    monkeypatch.setattr(canary_watch, "MAX_JUDGED", 50)
     monkeypatch.setattr(canary_watch, "BATCH", 20)
     start = began(platform)
     any_log.append([make_record(n, start - 1 - n) for n in range(1000, 1010)])
@@ -481,7 +481,7 @@ def test_of_too_many_none_from_before_the_canary_is_read(
     platform: Platform, any_log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here most answers since it began are an earlier champion's, so the ends of both arms reach back."""
-    monkeypatch.setattr(canary_watch, "MAX_READ", 50)
+    monkeypatch.setattr(canary_watch, "MAX_JUDGED", 50)
     start = began(platform)
     any_log.append([make_record(n, start - n) for n in range(1, 31)])
     any_log.append([make_record(n, start + n, version="s1" if n % 4 == 0 else "s0") for n in range(100, 180)])

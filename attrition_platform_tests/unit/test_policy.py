@@ -77,3 +77,32 @@ def test_the_digest_follows_the_meaning_and_not_the_comments() -> None:
 
     assert policy_digest(same) == policy_digest(load_policy("responsible"))
     assert policy_digest(other) != policy_digest(same)
+
+
+def test_a_canary_may_not_be_so_small_that_its_verdict_reads_only_a_part() -> None:
+    with pytest.raises(PolicyFileError, match="share must be at least max_requests / 200,000"):
+        parse_policy(TEXT + "\n[release.canary]\nshare = 0.005\nmax_requests = 2000\n", "mine.toml")
+    kept = parse_policy(TEXT + "\n[release.canary]\nshare = 0.01\nmax_requests = 2000\n", "mine.toml")
+
+    assert kept.release.canary.share == 0.01
+
+
+def test_cooldowns_that_are_not_named_keep_their_default() -> None:
+    policy = parse_policy(TEXT + "\n[triggers.cooldown_minutes]\ndrift = 5\n", "mine.toml")
+
+    assert policy.triggers.cooldown_minutes["drift"] == 5
+    assert policy.triggers.cooldown_minutes["performance"] == 720
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ('[triggers]\ntime_zone = "Moon/Base"', "must be an IANA time zone"),
+        ('[[notifications.quiet]]\nbegin = "25:00"\nend = "07:00"', "must be a time of day as HH:MM"),
+        ("[drift]\nmin_score = nan", "finite"),
+        ("[slo]\nrun_success = 1.1", "less than or equal to 1"),
+    ],
+)
+def test_what_is_watched_is_checked_when_the_policy_is_read(section: str, problem: str) -> None:
+    with pytest.raises(PolicyFileError, match=problem):
+        parse_policy(f"{TEXT}\n{section}\n", "mine.toml")
