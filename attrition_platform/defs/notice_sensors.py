@@ -62,8 +62,9 @@ def build_notice_sensors(jobs: list[Any]) -> list[dg.SensorDefinition]:
 
         after = int(context.cursor) if context.cursor else None
         head = platform.ledger.head()
+        # Summaries of groups, and what waited for a quiet hour's end or for a channel to answer again.
+        build_notifier(platform.settings, platform.policy).flush(platform.at(), patient=True)
         if after == head:
-            build_notifier(platform.settings, platform.policy).flush()
             return dg.SensorResult(skip_reason=f"Nothing new after ledger record {head}.", cursor=str(head))
         told, newest = of_releases(platform, after)
         send(platform, told, context.log.warning)
