@@ -7,6 +7,7 @@ key and creates it once, whatever tick, cursor or daemon was lost in between.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from attrition_platform.contracts.model import Contract
 from attrition_platform.defs.assets.governance import CAUSE_TAG
 from attrition_platform.errors import AttritionError
 from attrition_platform.modeling.watch_rules import CauseKind
-from attrition_platform.monitoring.triggering import CauseRecord, main_cause
+from attrition_platform.monitoring.triggering import CauseRecord, after_run, main_cause
 from attrition_platform.stages.platform import Platform
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ QUICK: tuple[CauseKind, ...] = ("new-file", "event")
 RUN_KEY_TAG, WINDOW_TAG = "attrition/run_key", "attrition/window"
 CAUSES_TAG, EVIDENCE_TAG = "attrition/causes", "attrition/evidence"
 MAX_TAG = 1_000
+NAMELESS_SECONDS = 120.0  # a run whose process died before it could name itself
 
 NAMES: dict[CauseKind, str] = {
     "new-file": "on_new_file",
@@ -78,9 +80,17 @@ def put_on_record(kind: CauseKind, platform: Platform, log: Any) -> tuple[Readin
     reading = DETECTORS[kind](platform)
     n_new = platform.causes.add(reading.causes)
     if kind == "event":
-        for problem in file_events(platform):
+        for problem in file_events(platform, reading.causes):
             log.warning(problem)
     return reading, n_new
+
+
+def _try_to_look(kind: CauseKind, platform: Platform, log: Any) -> None:
+    """Look; what goes wrong is told by the kind's own sensor too, and keeps no other cause waiting."""
+    try:
+        put_on_record(kind, platform, log)
+    except Exception as error:
+        log.warning(f"{NAMES[kind]} could not look: {_told(error)}")
 
 
 def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
@@ -93,20 +103,20 @@ def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
         try:
             settle(context.instance, platform, context.log)
             for kind in QUICK:  # waiting for another sensor's tick would double the time to a run
-                put_on_record(kind, platform, context.log)
+                _try_to_look(kind, platform, context.log)
             decision = platform.causes.request(rule, platform.clock())
             due = {
                 key: records
                 for key, records in platform.causes.requested().items()
                 if not _is_there(context.instance, key)
             }
+            if due:
+                graph = _graph_of(context)
+                requests = [request_for(key, records, contract, job, graph) for key, records in due.items()]
+                return dg.SensorResult(run_requests=requests)
         except Exception as error:
             context.log.error(f"start_runs could not look: {_told(error)}")
             return dg.SkipReason(f"Could not look: {_told(error)} The next tick looks again.")
-        if due:
-            graph = _graph_of(context)
-            requests = [request_for(key, records, contract, job, graph) for key, records in due.items()]
-            return dg.SensorResult(run_requests=requests)
         why = " ".join(sorted(set(decision.waiting.values())))
         return dg.SkipReason(why or "No cause waits for a run.")
 
@@ -157,41 +167,59 @@ def _graph_of(context: dg.SensorEvaluationContext) -> Any:
 
 def settle(instance: dg.DagsterInstance, platform: Platform, log: Any) -> None:
     """Close the causes of runs that have ended, and fail runs whose process is gone."""
-    from attrition_platform.monitoring.messages import trigger_ticketed
-    from attrition_platform.stages.run_processes import PROCESS_TAG, is_gone
-    from attrition_platform.stages.telling import send
-
     rule = platform.policy.triggers
-    for key in platform.causes.requested():
+    for key, records in platform.causes.requested().items():
         run = _run_of(instance, key)
-        if run is None:
-            continue
-        process = run.tags.get(PROCESS_TAG)
-        if run.status == DagsterRunStatus.STARTED and process is not None and is_gone(process):
+        if run is not None and _is_dead(instance, run):
             instance.report_run_failed(run, "The process that worked on it is gone.")
-            run = _run_of(instance, key) or run
-        if not run.is_finished:
+            run = _run_of(instance, key)
+        if run is None or not run.is_finished:
             continue
         succeeded = run.status == DagsterRunStatus.SUCCESS
         now = platform.clock()
-        settled = platform.causes.settle(key, succeeded=succeeded, rule=rule, now=now)
-        ticketed = [record for record in settled if record.state == "ticketed"]
+        after = [after_run(record, succeeded=succeeded, rule=rule, now=now) for record in records]
+        ticketed = [record for record in after if record.state == "ticketed"]
         if not succeeded:
-            log.warning(f"Run {run.run_id} failed; {len(settled) - len(ticketed)} causes are tried again.")
-        champion = platform.ledger.champion()
-        told = [
-            trigger_ticketed(
-                pipeline=run.job_name,
-                cause_kind=record.cause.kind,
-                cause_key=record.cause.key,
-                at=platform.at(),
-                n_attempts=record.n_attempts,
-                champion=None if champion is None else champion.version,
-                run_url=f"{platform.settings.ui_url}/runs/{run.run_id}",
-            )
-            for record in ticketed
-        ]
-        send(platform, told, log.warning)
+            log.warning(f"Run {run.run_id} failed; {len(after) - len(ticketed)} causes are tried again.")
+        # Before it is on record: what is told twice is recognised, what is forgotten is not.
+        _call_people(platform, run, ticketed, log)
+        platform.causes.settle(key, succeeded=succeeded, rule=rule, now=now)
+
+
+def _call_people(platform: Platform, run: dg.DagsterRun, ticketed: Sequence[CauseRecord], log: Any) -> None:
+    from attrition_platform.monitoring.messages import trigger_ticketed
+    from attrition_platform.stages.telling import send
+
+    if not ticketed:
+        return
+    champion = platform.ledger.champion()
+    told = [
+        trigger_ticketed(
+            pipeline=run.job_name,
+            cause_kind=record.cause.kind,
+            cause_key=record.cause.key,
+            at=platform.at(),
+            n_attempts=record.n_attempts,
+            champion=None if champion is None else champion.version,
+            run_url=f"{platform.settings.ui_url}/runs/{run.run_id}",
+        )
+        for record in ticketed
+    ]
+    send(platform, told, log.warning)
+
+
+def _is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the process that works on a run is gone; one that works names itself in its first step."""
+    from attrition_platform.stages.run_processes import PROCESS_TAG, is_gone
+
+    if run.status not in (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING):
+        return False
+    process = run.tags.get(PROCESS_TAG)
+    if process is not None:
+        return is_gone(process)
+    record = instance.get_run_record_by_id(run.run_id)
+    began = None if record is None else record.start_time
+    return began is not None and time.time() - began > NAMELESS_SECONDS
 
 
 def _is_there(instance: dg.DagsterInstance, key: str) -> bool:

@@ -207,9 +207,7 @@ def _cools_until(record: CauseRecord, records: Sequence[CauseRecord], rule: Trig
     others = [
         other.requested_at
         for other in records
-        if other.cause.kind == record.cause.kind
-        and other.cause.key != record.cause.key
-        and other.requested_at is not None
+        if other.cause.kind == record.cause.kind and other.requested_at is not None
     ]
     return max(others) + wait if others else record.cause.found_at
 

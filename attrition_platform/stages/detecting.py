@@ -10,13 +10,13 @@ import hashlib
 import json
 import time
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from attrition_platform.adapters.drop_folder import Look, is_old, look_at, standing
+from attrition_platform.adapters.drop_folder import Look, is_being_written, is_old, look_at, standing
 from attrition_platform.adapters.extract_streams import open_regular
 from attrition_platform.adapters.pointers import NEWEST
 from attrition_platform.adapters.step_cache import StepResult, digest, read_result
@@ -62,15 +62,13 @@ def new_files(platform: Platform) -> Reading:
     batches = list_batches(settings.data_dir, platform.contract.name)
     accepted = {batch.sha256: batch.name for batch in batches if batch.origin == "inbox"}
     waiting, left_alone = _standing_files(settings.inbox)
-    refused = settings.data_dir / "refused"
-    # A file that was refused before may be dropped again once the contract allows it.
-    fresh = {
-        sha: name for sha, name in waiting.items() if sha not in accepted and not (refused / sha).is_dir()
-    }
+    fresh = {sha: name for sha, name in waiting.items() if sha not in accepted}
     trained = _trained_batches(platform)
     fresh |= {sha: name for sha, name in accepted.items() if sha not in trained}
+    # A file that was refused is a new cause once the contract has changed: it may be allowed now.
+    rules = platform.contract_digest[:8]
     causes = tuple(
-        _cause(platform, "new-file", sha256[:KEY_DIGITS], sha256[:16], {"file": name})
+        _cause(platform, "new-file", f"{sha256[:KEY_DIGITS]}/{rules}", sha256[:16], {"file": name})
         for sha256, name in sorted(fresh.items())
     )
     value = f"{len(waiting)} files in the inbox, {len(causes)} new"
@@ -157,8 +155,8 @@ def events(platform: Platform) -> Reading:
         if isinstance(told, str):
             n_bad += 1
         else:
-            of = sha256[:KEY_DIGITS]
-            causes.append(_cause(platform, "event", of, told["kind"], told | {"file": name}))
+            key = _event_key(sha256, folder / name)
+            causes.append(_cause(platform, "event", key, told["kind"], told | {"file": name}))
     value = f"{len(waiting)} event files, {n_bad} of them unusable, {left_alone} not finished"
     return Reading("an event file stands still", value, tuple(causes))
 
@@ -191,8 +189,8 @@ def read_event(file: Path) -> dict[str, str] | str:
             content = source.read(MAX_EVENT_BYTES + 1)
         if len(content) > MAX_EVENT_BYTES:
             return f"it is larger than {MAX_EVENT_BYTES} bytes"
-        text = content.decode("utf-8")
-        told = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+        text = content.decode("utf-8-sig")  # with the mark that editors on Windows put first
+        told = json.loads(text) if file.suffix.lower() == ".json" else tomllib.loads(text)
     except RefusedFileError as error:
         return error.detail
     except (OSError, ValueError, RecursionError):
@@ -203,20 +201,38 @@ def read_event(file: Path) -> dict[str, str] | str:
     return {name: str(value) for name, value in fields.items()}
 
 
-def file_events(platform: Platform) -> list[str]:
-    """Move events away once they are causes, and unusable ones with their reason; says what was unusable."""
+def file_events(platform: Platform, recorded: Sequence[Cause]) -> list[str]:
+    """Move events away once they are causes, and unusable ones with their reason; says what was unusable.
+
+    Parameters
+    ----------
+    recorded : sequence of Cause
+        What is on record. An event that was dropped since then stays where it is for the next look.
+    """
     folder = events_folder(platform)
-    waiting, _ = _standing_files(folder)
+    known = {cause.key for cause in recorded}
     problems = []
-    for sha256, name in waiting.items():
+    for sha256, name in _standing_files(folder)[0].items():
         told = read_event(folder / name)
-        place = folder / ("refused" if isinstance(told, str) else "done") / f"{sha256[:16]}-{name}"
+        if not isinstance(told, str) and f"event/{_event_key(sha256, folder / name)}" not in known:
+            continue
+        # A name may be as long as a file system allows already.
+        place = folder / ("refused" if isinstance(told, str) else "done") / f"{sha256[:16]}-{name[-40:]}"
         place.parent.mkdir(exist_ok=True)
-        (folder / name).replace(place)
+        try:
+            (folder / name).replace(place)
+        except FileNotFoundError:  # another tick was quicker
+            continue
         if isinstance(told, str):
             place.with_name(place.name + ".reason").write_text(told + "\n", encoding="utf-8")
             problems.append(f"Event '{name}' is refused: {told}.")
     return problems
+
+
+def _event_key(sha256: str, file: Path) -> str:
+    """By content and by when it was written: the same words may be said again next month."""
+    look = look_at(file)
+    return f"{sha256[:KEY_DIGITS]}/{0 if look is None else look[2]}"
 
 
 def _is_short_text(value: object) -> bool:
@@ -228,7 +244,10 @@ def _cause(platform: Platform, kind: CauseKind, of: str, window: str, evidence: 
 
 
 def _standing_files(folder: Path) -> tuple[dict[str, str], int]:
-    """Names by sha256 of what was last written a second ago or more; the second value counts the others."""
+    """Names by sha256 of what was last written a second ago or more; the second value counts the others.
+
+    A time in the future was not written by a program at work: it was copied along, or a clock is wrong.
+    """
     found: dict[str, str] = {}
     n_left_alone = 0
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -236,27 +255,36 @@ def _standing_files(folder: Path) -> tuple[dict[str, str], int]:
         if standing(entry) == "hidden" or (entry.is_dir() and not entry.is_symlink()):
             continue
         look = look_at(entry)
-        if standing(entry) != "candidate" or look is None or not is_old(look, time.time()):
+        if standing(entry) != "candidate" or look is None or not _stands_still(look):
             n_left_alone += 1
             continue
-        sha256 = _sha256(entry, look)
-        if sha256 is None:
+        try:
+            found.setdefault(_sha256(entry, look), entry.name)
+        except (OSError, RefusedFileError):
             n_left_alone += 1
-        else:
-            found.setdefault(sha256, entry.name)
     return found, n_left_alone
 
 
+def _stands_still(look: Look) -> bool:
+    now = time.time()
+    return is_old(look, now) or look[2] / 1e9 > now + 1.0
+
+
 @lru_cache(maxsize=1_024)
-def _sha256(entry: Path, look: Look) -> str | None:
-    """sha256 of a file as it looked; None where it can't be read as one. A tick reads each file once."""
+def _sha256(entry: Path, look: Look) -> str:
+    """sha256 of a file as it looked. A tick reads each file once, but one that it can't read again and again.
+
+    Raises
+    ------
+    OSError, RefusedFileError
+        When it can't be read, or somebody still writes it.
+    """
     hasher = hashlib.sha256()
-    try:
-        with open_regular(entry) as source:
-            while block := source.read(1 << 20):
-                hasher.update(block)
-    except (OSError, RefusedFileError):
-        return None
+    with open_regular(entry) as source:
+        if is_being_written(source):
+            raise BlockingIOError(entry.name)
+        while block := source.read(1 << 20):
+            hasher.update(block)
     return hasher.hexdigest()
 
 

@@ -20,13 +20,14 @@ def this_process() -> str:
 def is_gone(process: str) -> bool:
     """Whether a process named by `this_process` has ended.
 
-    False for a process of another machine, of which nothing is known here.
+    False for a process of another machine, of which nothing is known here, and for a text that names none.
 
     >>> is_gone("another-boot/1/1"), is_gone(f"{_boot()}/{os.getpid()}/1")
     (False, True)
     """
-    boot, pid, began = process.split("/")
-    return boot == _boot() and _began(int(pid)) != began
+    boot, _, rest = process.partition("/")
+    pid, _, began = rest.partition("/")
+    return boot == _boot() and pid.isdigit() and _began(int(pid)) != began
 
 
 def _boot() -> str:

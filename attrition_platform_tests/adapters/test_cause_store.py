@@ -125,6 +125,20 @@ def test_times_keep_their_instant_whatever_zone_they_came_in(store: CauseStore) 
     assert store.records()[0].cause.found_at == NOON
 
 
+def test_a_run_that_was_requested_by_the_clock_of_another_zone_counts_for_its_whole_day(
+    store: CauseStore,
+) -> None:
+    from zoneinfo import ZoneInfo
+
+    rule = TriggerRule(max_runs_per_day=1)
+    store.add([make_cause("a")])
+    key = str(store.request(rule, NOON.astimezone(ZoneInfo("Pacific/Honolulu"))).request[0].run_key)
+    store.settle(key, succeeded=True, rule=rule, now=NOON)
+    store.add([make_cause("b")])
+
+    assert store.request(rule, NOON + timedelta(hours=20)).request == ()
+
+
 def test_a_cooldown_of_weeks_is_still_known_after_its_cause_was_done(store: CauseStore) -> None:
     """What was answered long ago is read as long as some cooldown still counts it."""
     rule = TriggerRule(cooldown_minutes={"drift": 21 * 24 * 60.0})

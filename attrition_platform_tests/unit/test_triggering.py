@@ -75,6 +75,17 @@ def test_a_kind_cools_down_after_its_run_and_then_starts() -> None:
     assert keys(late.request) == ["drift/w2"]
 
 
+def test_the_newest_run_of_the_same_kind_counts_and_no_other_kinds() -> None:
+    runs = [
+        ended(make_record("drift", "w1"), NOON, "k1"),
+        ended(make_record("drift", "w2"), NOON + MINUTE, "k2"),
+    ]
+    later = NOON + 720 * MINUTE
+
+    assert decide([*runs, make_record("drift", "w3")], TriggerRule(), later).request == ()
+    assert decide([*runs, make_record("performance", "w3")], TriggerRule(), NOON + 2 * MINUTE).request
+
+
 def test_another_kind_does_not_cool_down_and_takes_along_what_does() -> None:
     records = [ended(make_record("drift", "w1")), make_record("drift", "w2"), make_record("new-file")]
     found = decide(records, TriggerRule(), NOON + MINUTE)
