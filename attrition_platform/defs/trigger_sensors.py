@@ -7,8 +7,8 @@ key and creates it once, whatever tick, cursor or daemon was lost in between.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -30,7 +30,9 @@ QUICK: tuple[CauseKind, ...] = ("new-file", "event")
 RUN_KEY_TAG, WINDOW_TAG = "attrition/run_key", "attrition/window"
 CAUSES_TAG, EVIDENCE_TAG = "attrition/causes", "attrition/evidence"
 MAX_TAG = 1_000
-NAMELESS_SECONDS = 120.0  # a run whose process died before it could name itself
+# A run whose process died before it could name itself. One that is late after all finds its run ended, and
+# does nothing where it had not begun.
+NAMELESS_SECONDS = {DagsterRunStatus.STARTING: 60.0, DagsterRunStatus.STARTED: 120.0}
 
 NAMES: dict[CauseKind, str] = {
     "new-file": "on_new_file",
@@ -212,14 +214,16 @@ def _is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the process that works on a run is gone; one that works names itself in its first step."""
     from attrition_platform.stages.run_processes import PROCESS_TAG, is_gone
 
-    if run.status not in (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING):
-        return False
     process = run.tags.get(PROCESS_TAG)
     if process is not None:
-        return is_gone(process)
+        return not run.is_finished and is_gone(process)
     record = instance.get_run_record_by_id(run.run_id)
-    began = None if record is None else record.start_time
-    return began is not None and time.time() - began > NAMELESS_SECONDS
+    limit = NAMELESS_SECONDS.get(run.status)
+    return limit is not None and record is not None and _age_seconds(record.update_timestamp) > limit
+
+
+def _age_seconds(at: datetime) -> float:
+    return (datetime.now(UTC) - at).total_seconds()
 
 
 def _is_there(instance: dg.DagsterInstance, key: str) -> bool:

@@ -17,10 +17,12 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
+from attrition_platform.adapters.cause_store import CauseStore
 from attrition_platform.adapters.pointers import Pointers
 from attrition_platform.adapters.step_cache import StepResult
-from attrition_platform.defs import trigger_rehearsal
+from attrition_platform.defs import trigger_rehearsal, trigger_sensors
 from attrition_platform.defs.gather import gather
+from attrition_platform.defs.step_pointers import StepPointers
 from attrition_platform.defs.trigger_rehearsal import rehearse
 from attrition_platform.defs.trigger_sensors import NAMES, RUN_KEY_TAG
 from attrition_platform.errors import StoreError
@@ -30,7 +32,7 @@ from attrition_platform.settings import Settings
 from attrition_platform.stages import detecting
 from attrition_platform.stages.detecting import Reading
 from attrition_platform.stages.platform import Platform
-from attrition_platform.stages.run_processes import PROCESS_TAG, this_process
+from attrition_platform.stages.run_processes import PROCESS_TAG, is_gone, this_process
 
 Tick = Callable[[str], Any]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -473,3 +475,116 @@ def test_a_disabled_verdict_on_canaries_makes_exactly_its_line_fail(
 
     (line,) = rehearse(platform)
     assert (line.trigger, line.fired, line.stayed_silent) == ("canary", False, True)
+
+
+# --- what dies, and what must not take others with it
+
+
+@pytest.mark.parametrize("kind", ["new-file", "event"])
+def test_a_detector_that_raises_keeps_no_other_cause_waiting(
+    kind: CauseKind, platform: Platform, tick: Tick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Platform) -> Reading:
+        raise PermissionError("a folder that nobody may read")
+
+    monkeypatch.setitem(detecting.DETECTORS, kind, fail)  # type: ignore[arg-type]
+    report_drift(platform, "probability")
+    tick("on_drift")
+
+    (request,) = tick("start_runs").run_requests
+
+    assert request.tags["cause"] == "drift"
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "after"),
+    [
+        (DagsterRunStatus.STARTING, 59, DagsterRunStatus.STARTING),
+        (DagsterRunStatus.STARTING, 61, DagsterRunStatus.FAILURE),
+        (DagsterRunStatus.STARTED, 119, DagsterRunStatus.STARTED),
+        (DagsterRunStatus.STARTED, 121, DagsterRunStatus.FAILURE),
+        (DagsterRunStatus.SUCCESS, 9_999, DagsterRunStatus.SUCCESS),
+    ],
+)
+def test_a_run_whose_process_died_before_it_named_itself_is_failed_after_a_while(
+    platform: Platform,
+    tick: Tick,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    status: DagsterRunStatus,
+    seconds: float,
+    after: DagsterRunStatus,
+) -> None:
+    drop(platform.settings.inbox)
+    (request,) = tick("start_runs").run_requests
+    run_id = launched(instance, request, status)
+    monkeypatch.setattr(trigger_sensors, "_age_seconds", lambda _: seconds)
+
+    tick("start_runs")
+
+    assert instance.get_run_by_id(run_id).status == after  # type: ignore[union-attr]
+
+
+def test_a_run_that_is_being_canceled_and_whose_process_is_gone_is_over(
+    platform: Platform, tick: Tick, instance: dg.DagsterInstance
+) -> None:
+    drop(platform.settings.inbox)
+    (request,) = tick("start_runs").run_requests
+    boot, pid, _ = this_process().split("/")
+    launched(instance, request, DagsterRunStatus.CANCELING, **{PROCESS_TAG: f"{boot}/{pid}/1"})
+
+    assert "Tried again at" in tick("start_runs").skip_message
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "a/b", "a/b/c/d", "{boot}/x/1", "another-boot/1/1"])
+def test_a_name_of_no_process_of_this_machine_fails_no_run(text: str) -> None:
+    boot, _, _ = this_process().split("/")
+
+    assert not is_gone(text.replace("{boot}", boot))
+
+
+def test_people_are_called_before_the_ticket_is_on_record(
+    platform: Platform,
+    tick: Tick,
+    instance: dg.DagsterInstance,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed in between, the next tick tells it again, which is recognised; the other way it is lost."""
+    drop(platform.settings.inbox)
+    launched(instance, tick("start_runs").run_requests[0], DagsterRunStatus.FAILURE)
+    tick("start_runs")
+    clock.move(minutes=5)
+    launched(instance, tick("start_runs").run_requests[0], DagsterRunStatus.FAILURE)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(CauseStore, "settle", lambda *_, **__: 1 / 0)
+        assert tick("start_runs").skip_message.startswith("Could not look: ZeroDivisionError.")
+    assert [one["kind"] for one in told(platform)] == ["trigger-ticketed"]
+    tick("start_runs")
+
+    assert [record.state for record in platform.causes.records()] == ["ticketed"]
+    assert [one["kind"] for one in told(platform)] == ["trigger-ticketed"]
+
+
+def test_a_run_on_a_part_of_the_graph_names_its_process_too(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    report(platform, "upstream")
+
+    @dg.asset(ins={"upstream": dg.AssetIn()})
+    def part(upstream: Any) -> None:
+        return None
+
+    source = dg.AssetSpec("upstream")
+    found = dg.materialize(
+        [source, part],
+        instance=instance,
+        selection=[part],
+        resources={"io_manager": StepPointers(platform.pointers_dir)},
+        raise_on_error=False,
+    )
+
+    run = instance.get_run_by_id(found.run_id)
+    assert run is not None
+    assert run.tags[PROCESS_TAG] == this_process()

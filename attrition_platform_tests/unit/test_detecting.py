@@ -273,6 +273,9 @@ def test_a_window_without_drift_or_verdict_is_none(platform: Platform, changes: 
     made(platform, "drift_report", **drift_facts(**changes))
 
     assert drift(platform).causes == ()
+    is_judged = "problem" not in changes
+    for detect in (drift, new_columns):
+        assert (detect(platform).value != "no window has been judged yet") == is_judged
 
 
 @pytest.mark.parametrize(("verdict", "n"), [("below-floor", 1), ("concept-drift", 1), ("ok", 0)])
