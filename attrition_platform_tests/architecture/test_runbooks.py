@@ -52,7 +52,7 @@ def unknown_words(words: list[str]) -> list[str]:
     rest = list(words)
     while isinstance(command, click.Group):
         if not rest:
-            return ["a subcommand is missing"]
+            return [] if command.invoke_without_command else ["a subcommand is missing"]
         found = command.get_command(context, rest[0])
         if found is None:
             return [rest[0]]
@@ -105,7 +105,8 @@ def test_a_command_that_does_not_exist_is_noticed() -> None:
 
 def test_what_is_run_by_itself_changes_nothing() -> None:
     """Somebody who was woken up pastes the whole block."""
-    reads = {"champion", "decision", "history", "leaderboard", "drift", "ledger", "canary", "keys", "scored"}
+    reads = {"champion", "decision", "history", "leaderboard", "ledger", "canary", "keys", "scored"}
+    reads |= {"drift", "performance", "slo", "triggers", "notifications"}
     second = {"verify", "status", "list", "show"}
     for file in RUNBOOKS:
         for command in commands(file.read_text(encoding="utf-8"), "console run"):
@@ -119,6 +120,7 @@ def test_what_is_run_by_itself_changes_nothing() -> None:
 def test_the_first_look_of_every_runbook_works(finished: Place) -> None:
     """Each command once, in a place where all is well; the service is looked at while it runs."""
     wanted = {c: f.name for f in RUNBOOKS for c in commands(f.read_text(encoding="utf-8"), "console run")}
+    assert finished.run("attrition", "monitor").returncode == 0
     with ExitStack() as running:
         served = running.enter_context(serving(place_of(finished)))
         for command, runbook in wanted.items():
