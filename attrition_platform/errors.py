@@ -12,6 +12,7 @@ AttritionError
 ├── RefusedFileError        an extract is refused whole
 ├── PopulationFileError     a generated population can't be written to that name
 ├── NoDataError             there is nothing to work on
+├── SimulationError         a simulated year can't go on
 ├── NotEnoughRowsError      there are rows, but too few for what was asked
 ├── StoreError              a stored object is missing or is not what its name says
 ├── UntrustedArtefactError  a model's files are not the ones that were signed
@@ -120,6 +121,10 @@ class PopulationFileError(AttritionError):
 
 class NoDataError(AttritionError):
     """There is nothing to work on; the message says where to put it."""
+
+
+class SimulationError(AttritionError):
+    """A simulated year can't go on; the message says in which month and why."""
 
 
 class NotEnoughRowsError(AttritionError):

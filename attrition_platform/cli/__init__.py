@@ -32,6 +32,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "score": (f"{_HERE}.run_commands:score", "Score every current employee with the champion."),
     "scored": (f"{_HERE}.scored_commands:scored", "Show and export the scored employees."),
     "serve": (f"{_HERE}.serve_commands:serve", "Serve the champion over HTTP."),
+    "simulate": (f"{_HERE}.simulate_commands:simulate", "Live through a made-up year in a scratch place."),
     "slo": (f"{_HERE}.report_commands:slo", "Show the platform's promises and the alerts that stand."),
     "train": (f"{_HERE}.run_commands:train", "Run the main job, from raw data to a champion."),
     "triggers": (f"{_HERE}.trigger_commands:triggers", "Show and test what starts a run by itself."),
