@@ -60,7 +60,8 @@ def build_notice_sensors(jobs: list[Any]) -> list[dg.SensorDefinition]:
         from attrition_platform.adapters.notifications import build_notifier
         from attrition_platform.stages.telling import of_releases, send
 
-        after = int(context.cursor) if context.cursor else None
+        cursor = context.cursor or ""
+        after = int(cursor) if cursor.isdecimal() else None  # a person may have set it to anything
         head = platform.ledger.head()
         # Summaries of groups, and what waited for a quiet hour's end or for a channel to answer again.
         build_notifier(platform.settings, platform.policy).flush(platform.at(), patient=True)

@@ -20,6 +20,7 @@ from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.performance import BAD
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.release_state import release_state
+from attrition_platform.stages.views import newest_or_none
 
 TRAIN = "train_champion"
 BY_HAND = "by-hand"
@@ -37,9 +38,14 @@ def send(platform: Platform, notifications: Sequence[Notification], tell: Progre
 
 
 def of_drift(platform: Platform, result: StepResult, run_url: str) -> list[Notification]:
-    """A window that drifted, when it is judged for the first time."""
+    """A window that drifted, unless the report before said the same.
+
+    A run that was killed after it judged and before it told finds its verdict stored: that is no reason to
+    be silent.
+    """
     facts = result.facts
-    if not facts["drifted"] or result.reused:
+    before = newest_or_none(platform, "drift_report")
+    if not facts["drifted"] or (before is not None and before.data_version == result.data_version):
         return []
     scores = {
         name: column["score"]
