@@ -16,6 +16,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "canary": (f"{_HERE}.release_commands:canary", "Show, ramp or abort the canary."),
     "champion": (f"{_HERE}.champion_commands:champion", "Show the champion."),
     "contract": (f"{_HERE}.contract_commands:contract", "Draft and check contracts of HR extracts."),
+    "dashboard": (f"{_HERE}.dashboard_commands:dashboard", "Show the platform as local pages."),
     "data": (f"{_HERE}.data_commands:data", "Generate a reference population."),
     "decision": (f"{_HERE}.champion_commands:decision", "Show the last decision with every gate."),
     "drift": (f"{_HERE}.report_commands:drift", "Show whether the newest data has drifted."),
@@ -36,7 +37,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "slo": (f"{_HERE}.report_commands:slo", "Show the platform's promises and the alerts that stand."),
     "train": (f"{_HERE}.run_commands:train", "Run the main job, from raw data to a champion."),
     "triggers": (f"{_HERE}.trigger_commands:triggers", "Show and test what starts a run by itself."),
-    "ui": (f"{_HERE}.run_commands:ui", "Open the Dagster UI with its daemon."),
+    "ui": (f"{_HERE}.run_commands:ui", "Open the Dagster UI with its daemon and the dashboard."),
 }
 
 

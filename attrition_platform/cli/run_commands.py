@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -12,6 +15,8 @@ import click
 from attrition_platform.errors import AttritionError, SettingsError
 
 TRAIN, SCORE, MONITOR = "train_champion", "score_employees", "monitor"
+DASHBOARD_HOST = "127.0.0.1"
+END_SECONDS = 20
 
 
 @click.command()
@@ -77,18 +82,57 @@ def monitor() -> None:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=3000, show_default=True, help="Port to listen on.")
-def ui(host: str, port: int) -> None:
-    """Open the Dagster UI with its daemon (Ctrl-C ends both)."""
+@click.option("--dashboard-port", default=3001, show_default=True, help="Port of the dashboard beside it.")
+def ui(host: str, port: int, dashboard_port: int) -> None:
+    """Open the Dagster UI with its daemon, and the dashboard beside it (Ctrl-C ends all)."""
     from attrition_platform.cli.listening import refuse_taken_port
 
     refuse_taken_port(host, port)
+    refuse_taken_port(DASHBOARD_HOST, dashboard_port)
+    arguments = ["dev", "-w", str(checkout() / "workspace.yaml"), "-h", host, "-p", str(port)]
+    dagster = _dagster_command([*arguments, "--log-level", "warning"])
+    dashboard = [sys.executable, "-m", "attrition_platform.cli", "dashboard", "--port", str(dashboard_port)]
     click.echo(f"Dagster UI on http://{host}:{port} (Ctrl-C ends it)")
-    workspace = _checkout() / "workspace.yaml"
+    sys.exit(_side_by_side(dagster, dashboard, _dagster_environment()))
+
+
+def _side_by_side(main: list[str], beside: list[str], environment: dict[str, str]) -> int:
+    """Run a command with another one beside it, which ends with it; returns the first one's exit code.
+
+    Each has a process group of its own, so that its children end too: Dagster's web server outlives a
+    `dagster dev` that alone was asked to end. That the one beside ends early is no reason to end.
+    """
+    worker = helper = None
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = _dagster(["dev", "-w", str(workspace), "-h", host, "-p", str(port), "--log-level", "warning"])
+        helper = subprocess.Popen(beside, env=environment, process_group=0)
+        worker = subprocess.Popen(main, env=environment, process_group=0)
+        return worker.wait()
     except KeyboardInterrupt:  # the way to end it, and no failure
-        code = 0
-    sys.exit(code)
+        return 0
+    finally:
+        _end(*(process for process in (worker, helper) if process is not None))
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(*processes: subprocess.Popen[bytes]) -> None:
+    """Let process groups end in order; make them, where they do not, or somebody asks a second time."""
+    for process in processes:
+        _signal(process, signal.SIGTERM)
+    try:
+        deadline = time.monotonic() + END_SECONDS
+        for process in processes:
+            process.wait(max(0.0, deadline - time.monotonic()))
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        pass
+    for process in processes:
+        _signal(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], what: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # nobody of its group is left
+        os.killpg(process.pid, what)
 
 
 def _run_job(job: str) -> int:
@@ -97,14 +141,34 @@ def _run_job(job: str) -> int:
 
 
 def _dagster(arguments: list[str]) -> int:
-    home = os.environ.get("DAGSTER_HOME") or str(_checkout())
-    environment = os.environ | {"DAGSTER_HOME": home, "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "dagster", *arguments], env=environment, check=False
-    ).returncode
+    return subprocess.run(_dagster_command(arguments), env=_dagster_environment(), check=False).returncode
 
 
-def _checkout() -> Path:
+def _dagster_command(arguments: list[str]) -> list[str]:
+    return [sys.executable, "-m", "dagster", *arguments]
+
+
+def _dagster_environment() -> dict[str, str]:
+    return os.environ | {
+        "DAGSTER_HOME": str(dagster_home()),
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def dagster_home() -> Path:
+    """Folder of the instance that runs are kept in."""
+    return Path(os.environ.get("DAGSTER_HOME") or checkout())
+
+
+def checkout() -> Path:
+    """Folder of ``dagster.yaml``: the current one, or that of this package.
+
+    Raises
+    ------
+    SettingsError
+        When neither has it.
+    """
     here = Path.cwd()
     for folder in (here, Path(__file__).resolve().parents[2]):
         if (folder / "dagster.yaml").is_file():

@@ -28,10 +28,11 @@ def read_runs(instance: dg.DagsterInstance, since: datetime, *, without: str) ->
         Id of the run that asks: it can't tell how it ends.
     """
     records = instance.get_run_records(RunsFilter(created_after=since), limit=MAX_RUNS)
-    return tuple(_fact(record) for record in records if record.dagster_run.run_id != without)
+    return tuple(run_fact(record) for record in records if record.dagster_run.run_id != without)
 
 
-def _fact(record: dg.RunRecord) -> RunFact:
+def run_fact(record: dg.RunRecord) -> RunFact:
+    """A run as indicators see it."""
     run = record.dagster_run
     began = record.create_timestamp if record.start_time is None else _utc(record.start_time)
     return RunFact(
