@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attrition_platform.cli.show import show_json, show_table
+from attrition_platform.errors import AttritionError
 
 if TYPE_CHECKING:
     from attrition_platform.monitoring.triggering import CauseRecord
+    from attrition_platform.stages.detecting import Detector
     from attrition_platform.stages.platform import Platform
 
 
@@ -76,7 +78,7 @@ def _rows(platform: Platform) -> list[dict[str, Any]]:
     rows = []
     for kind, detect in DETECTORS.items():
         own = [record for record in records if record.cause.kind == kind]
-        reading = detect(platform)
+        limit, value = _seen(detect, platform)
         fired = max((r.requested_at for r in own if r.requested_at is not None), default=None)
         open_ones = [record for record in own if record.state == "open"]
         look = min((next_look(record, records, rule) for record in open_ones), default=now)
@@ -84,14 +86,40 @@ def _rows(platform: Platform) -> list[dict[str, Any]]:
         rows.append(
             {
                 "trigger": kind,
-                "fires_when": reading.limit,
-                "seen_now": reading.value,
+                "fires_when": limit,
+                "seen_now": value,
                 "last_fired": None if fired is None else fired.isoformat(timespec="seconds"),
                 "n_open": len(open_ones),
                 "looks_again": "within 30 s" if soon else look.isoformat(timespec="minutes"),
             }
         )
-    return rows
+    return [*rows, _canary_row(platform)]
+
+
+def _seen(detect: Detector, platform: Platform) -> tuple[str, str]:
+    """Limit and what was seen; one that can't look says so, and the others are shown all the same."""
+    try:
+        reading = detect(platform)
+    except (AttritionError, OSError) as error:
+        told = str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}"
+        return "it can look again", f"it could not look: {told.rstrip('.')}"
+    return reading.limit, reading.value
+
+
+def _canary_row(platform: Platform) -> dict[str, Any]:
+    from attrition_platform.stages.release_state import release_state
+
+    records = platform.ledger.records()
+    canary = release_state(records).canary
+    ended = [record.at for record in records if record.kind == "canary-end"]
+    return {
+        "trigger": "canary",
+        "fires_when": "a canary's answers are worse than stable's, or good for long enough",
+        "seen_now": "no canary is running" if canary is None else f"canary {canary.version} is running",
+        "last_fired": ended[-1] if ended else None,
+        "n_open": int(canary is not None),
+        "looks_again": "within 30 s",
+    }
 
 
 def _cause(record: CauseRecord) -> dict[str, Any]:

@@ -85,5 +85,6 @@ def _scratch(platform: Platform, folder: Path) -> Platform:
         predictions_url=None,
         mlflow_uri=None,
         webhook_url=None,
+        smtp_url=None,
     )
     return Platform(settings, platform.clock)

@@ -1,0 +1,204 @@
+"""`attrition triggers` shows what may start a run; `triggers test` says whether it would."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from attrition_platform.adapters.notifications import NOTIFICATIONS
+from attrition_platform.cli import trigger_commands
+from attrition_platform.defs import trigger_rehearsal
+from attrition_platform.defs.trigger_sensors import NAMES
+from attrition_platform.errors import StoreError
+from attrition_platform.modeling.watch_rules import CauseKind, TriggerRule
+from attrition_platform.monitoring import canary as canary_verdict
+from attrition_platform.monitoring.triggering import Cause
+from attrition_platform.settings import Settings
+from attrition_platform.stages import detecting
+from attrition_platform.stages.detecting import Reading
+from attrition_platform.stages.platform import Platform
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LINES = (*NAMES, "canary")
+
+
+@pytest.fixture
+def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    monkeypatch.setenv("COLUMNS", "120")
+    environment = {"ATTRITION_DATA": str(tmp_path / "data"), "ATTRITION_KEY_FILE": str(tmp_path / "key")}
+    found = Platform(Settings.from_environment(environment), lambda: NOON)
+    monkeypatch.setattr(trigger_commands, "_platform", lambda: found)
+    yield found
+    if "causes" in found.__dict__:
+        found.causes.close()
+
+
+def triggers(*arguments: str) -> Result:
+    return CliRunner().invoke(trigger_commands.triggers, list(arguments))
+
+
+def as_json() -> dict[str, Any]:
+    done = triggers("--json")
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def found(platform: Platform, kind: CauseKind, name: str = "a") -> Cause:
+    cause = Cause(kind, f"{kind}/{name}", NOON - timedelta(hours=2), name, {"score": 0.25})
+    platform.causes.add([cause])
+    return cause
+
+
+def verdicts(output: str) -> dict[str, str]:
+    """The last word of each trigger's line."""
+    lines = [line.split() for line in output.splitlines()]
+    return {words[0]: words[-1] for words in lines if words and words[0] in LINES}
+
+
+# --- what may start a run
+
+
+def test_an_empty_place_shows_every_trigger_with_its_limit_and_what_it_saw(platform: Platform) -> None:
+    rows = as_json()["triggers"]
+
+    assert [row["trigger"] for row in rows] == list(LINES)
+    for row in rows:
+        assert row["fires_when"]
+        assert row["seen_now"]
+        assert (row["last_fired"], row["n_open"], row["looks_again"]) == (None, 0, "within 30 s")
+    shown = triggers().stdout
+    for name in LINES:
+        assert f"{name}: fires when " in shown
+
+
+def test_looking_starts_nothing_and_puts_nothing_on_record(platform: Platform) -> None:
+    platform.settings.inbox.mkdir(parents=True)
+    file = platform.settings.inbox / "june.csv"
+    file.write_text("a,b\n1,2\n")
+    os.utime(file, (time.time() - 60, time.time() - 60))
+
+    (row,) = [row for row in as_json()["triggers"] if row["trigger"] == "new-file"]
+
+    assert row["seen_now"] == "1 files in the inbox, 1 new"
+    assert platform.causes.records() == []
+    assert file.exists()
+
+
+def test_an_open_cause_and_a_fired_one_are_told_with_when_they_look_again(platform: Platform) -> None:
+    rule = platform.policy.triggers
+    found(platform, "drift", "w1")
+    (record,) = platform.causes.request(rule, NOON - timedelta(hours=1)).request
+    platform.causes.settle(str(record.run_key), succeeded=True, rule=rule, now=NOON)
+    found(platform, "drift", "w2")
+
+    told = as_json()
+    (row,) = [row for row in told["triggers"] if row["trigger"] == "drift"]
+
+    assert row["last_fired"] == "2026-03-01T11:00:00+00:00"
+    assert (row["n_open"], row["looks_again"]) == (1, "2026-03-01T23:00+00:00")
+    (waiting,) = told["causes"]
+    assert (waiting["key"], waiting["state"], waiting["evidence"]) == ("drift/w2", "open", {"score": 0.25})
+    assert waiting["retry_at"] is None
+
+
+def test_a_ticket_is_called_out(platform: Platform) -> None:
+    rule = TriggerRule(max_attempts=1)
+    found(platform, "new-file", "ab12")
+    (record,) = platform.causes.request(rule, NOON).request
+    platform.causes.settle(str(record.run_key), succeeded=False, rule=rule, now=NOON)
+
+    assert "Ticket: new-file/ab12, 1 runs failed. Somebody must look." in triggers().stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StoreError("A pointer is odd. Delete it."), "it could not look: A pointer is odd. Delete it"),
+        (PermissionError("/secret/place"), "it could not look: PermissionError"),
+    ],
+)
+def test_a_detector_that_can_not_look_hides_no_other(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def fail(_: Platform) -> Reading:
+        raise error
+
+    monkeypatch.setitem(detecting.DETECTORS, "drift", fail)  # type: ignore[arg-type]
+    rows = {row["trigger"]: row["seen_now"] for row in as_json()["triggers"]}
+
+    assert rows["drift"] == said
+    assert rows["new-file"] == "0 files in the inbox, 0 new"
+
+
+def test_a_running_canary_is_shown_and_when_the_last_one_ended(platform: Platform) -> None:
+    at = NOON.isoformat(timespec="milliseconds")
+    platform.ledger.append("promotion", "s1", {}, at=at)
+    platform.ledger.append("canary", "c1", {}, at=at)
+    row = as_json()["triggers"][-1]
+    assert (row["seen_now"], row["n_open"], row["last_fired"]) == ("canary c1 is running", 1, None)
+
+    platform.ledger.append("canary-end", "c1", {}, at=at)
+    row = as_json()["triggers"][-1]
+    assert (row["seen_now"], row["n_open"], row["last_fired"]) == ("no canary is running", 0, at)
+
+
+# --- the rehearsal
+
+
+@pytest.mark.slow
+def test_all_fire_when_they_must_and_only_then_and_the_place_stays_as_it_was(platform: Platform) -> None:
+    done = triggers("test")
+
+    assert done.exit_code == 0, done.output
+    assert verdicts(done.stdout) == dict.fromkeys(LINES, "ok")
+    assert list(platform.settings.data_dir.rglob("*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_disabled_detector_makes_exactly_its_line_fail(
+    kind: CauseKind, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(detecting.DETECTORS, kind, lambda _: Reading("never", "nothing"))  # type: ignore[arg-type]
+
+    done = triggers("test")
+
+    assert done.exit_code == 1
+    assert verdicts(done.stdout) == dict.fromkeys(LINES, "ok") | {kind: "BROKEN"}
+    assert "DID NOT FIRE" in done.stdout
+    assert "1 triggers did not do as they must." in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fires", [True, False])
+def test_a_verdict_on_canaries_that_never_or_always_rolls_back_makes_exactly_its_line_fail(
+    fires: bool, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = canary_verdict.judge
+    action: Any = "roll-back" if fires else "continue"
+    monkeypatch.setattr(canary_verdict, "judge", lambda *a, **k: replace(real(*a, **k), action=action))
+
+    done = triggers("test")
+
+    assert done.exit_code == 1
+    assert verdicts(done.stdout) == dict.fromkeys(LINES, "ok") | {"canary": "BROKEN"}
+
+
+def test_a_rehearsal_tells_nobody(platform: Platform, tmp_path: Path) -> None:
+    real = replace(platform.settings, webhook_url="http://127.0.0.1:1/", smtp_url="smtp://127.0.0.1:1")
+
+    scratch = trigger_rehearsal._scratch(Platform(real), tmp_path / "scratch")
+
+    assert (scratch.settings.webhook_url, scratch.settings.smtp_url) == (None, None)
+    assert scratch.settings.ledger_url is None
+    assert tmp_path / "scratch" in (scratch.settings.data_dir / NOTIFICATIONS).parents
