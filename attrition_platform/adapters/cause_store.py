@@ -107,6 +107,16 @@ class CauseStore:
                 connection.execute(_runs.insert().values(run_key=key, requested_at=_text(now)))
         return decision
 
+    def answer(self, keys: Sequence[str], now: datetime) -> int:
+        """Close causes that never got a run of their own because another run answered them; says how many."""
+        n_closed = 0
+        with writing(self._engine, _LOCK) as connection:
+            for key in keys:
+                waits = (_causes.c.key == key, _causes.c.state == "open", _causes.c.n_attempts == 0)
+                done = _causes.update().where(*waits).values(state="done", ended_at=_text(now))
+                n_closed += connection.execute(done).rowcount
+        return n_closed
+
     def settle(self, run_key: str, *, succeeded: bool, rule: TriggerRule, now: datetime) -> list[CauseRecord]:
         """Close the causes of a run that has ended, or have them tried again; returns them as they are."""
         with writing(self._engine, _LOCK) as connection:

@@ -106,6 +106,7 @@ def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
             settle(context.instance, platform, context.log)
             for kind in QUICK:  # waiting for another sensor's tick would double the time to a run
                 _try_to_look(kind, platform, context.log)
+            _close_answered(platform)
             decision = platform.causes.request(rule, platform.clock())
             due = {
                 key: records
@@ -165,6 +166,14 @@ def _graph_of(context: dg.SensorEvaluationContext) -> Any:
     repository = context.repository_def
     assert repository is not None, "The daemon evaluates sensors of a code location."
     return repository.asset_graph
+
+
+def _close_answered(platform: Platform) -> None:
+    from attrition_platform.stages.detecting import answered
+
+    waiting = [record.cause for record in platform.causes.records("open") if not record.n_attempts]
+    if waiting and (keys := answered(platform, waiting)):
+        platform.causes.answer(keys, platform.clock())
 
 
 def settle(instance: dg.DagsterInstance, platform: Platform, log: Any) -> None:

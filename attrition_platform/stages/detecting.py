@@ -56,15 +56,11 @@ Detector = Callable[[Platform], Reading]
 
 def new_files(platform: Platform) -> Reading:
     """Files that stand still in the inbox, and accepted batches that no training has seen."""
-    from attrition_platform.adapters.batches import list_batches
-
     settings = platform.settings
-    batches = list_batches(settings.data_dir, platform.contract.name)
-    accepted = {batch.sha256: batch.name for batch in batches if batch.origin == "inbox"}
+    accepted = _accepted(platform)
     waiting, left_alone = _standing_files(settings.inbox)
     fresh = {sha: name for sha, name in waiting.items() if sha not in accepted}
-    trained = _trained_batches(platform)
-    fresh |= {sha: name for sha, name in accepted.items() if sha not in trained}
+    fresh |= _untrained(platform)
     # A file that was refused is a new cause once the contract has changed: it may be allowed now.
     rules = platform.contract_digest[:8]
     causes = tuple(
@@ -124,6 +120,8 @@ def new_labels(platform: Platform) -> Reading:
     run_id, validated = trained
     n_new = known - int(validated.facts["n_labelled"])
     value = f"{n_new:,} new labels"
+    if _untrained(platform):  # they came with a file, and its own training reads them
+        return Reading(limit, f"{value}, of which a file that was not trained on yet may have brought some")
     if n_new < least:
         return Reading(limit, value)
     evidence = {"n_new": n_new, "n_known": known}
@@ -159,6 +157,24 @@ def events(platform: Platform) -> Reading:
             causes.append(_cause(platform, "event", key, told["kind"], told | {"file": name}))
     value = f"{len(waiting)} event files, {n_bad} of them unusable, {left_alone} not finished"
     return Reading("an event file stands still", value, tuple(causes))
+
+
+def answered(platform: Platform, causes: Sequence[Cause]) -> list[str]:
+    """Keys of causes that wait for a run although one which has trained meanwhile read what they are about.
+
+    A file that arrives while a run begins may be taken in by it, and labels are counted from the training
+    before.
+    """
+    trained = {sha256[:KEY_DIGITS] for sha256 in _trained_batches(platform)}
+    newest = _newest_training(platform, "validated_employees")
+    done = []
+    for cause in causes:
+        about = cause.key.split("/")[1]
+        was_read = cause.kind == "new-file" and about in trained
+        was_counted = cause.kind == "volume" and newest is not None and newest[0] != about
+        if was_read or was_counted:
+            done.append(cause.key)
+    return done
 
 
 DETECTORS: Mapping[CauseKind, Detector] = {
@@ -286,6 +302,20 @@ def _sha256(entry: Path, look: Look) -> str:
         while block := source.read(1 << 20):
             hasher.update(block)
     return hasher.hexdigest()
+
+
+def _accepted(platform: Platform) -> dict[str, str]:
+    """Names of the batches that somebody dropped, by sha256."""
+    from attrition_platform.adapters.batches import list_batches
+
+    batches = list_batches(platform.settings.data_dir, platform.contract.name)
+    return {batch.sha256: batch.name for batch in batches if batch.origin == "inbox"}
+
+
+def _untrained(platform: Platform) -> dict[str, str]:
+    """Those of them that no run has trained on to its end."""
+    trained = _trained_batches(platform)
+    return {sha: name for sha, name in _accepted(platform).items() if sha not in trained}
 
 
 def _trained_batches(platform: Platform) -> set[str]:

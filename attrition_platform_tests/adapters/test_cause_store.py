@@ -105,6 +105,22 @@ def test_a_failed_run_is_tried_again_under_another_key_and_then_becomes_a_ticket
     assert store.requested() == {}
 
 
+def test_only_what_never_had_a_run_is_closed_as_answered_by_another(store: CauseStore) -> None:
+    store.add([make_cause("failed")])
+    key = str(store.request(RULE, NOON).request[0].run_key)
+    store.settle(key, succeeded=False, rule=RULE, now=NOON)
+    store.add([make_cause("waits")])
+
+    closed = store.answer(["new-file/failed", "new-file/waits", "new-file/unknown"], NOON + MINUTE)
+
+    assert closed == 1
+    assert [(r.cause.window, r.state, r.ended_at) for r in store.records()] == [
+        ("failed", "open", None),
+        ("waits", "done", NOON + MINUTE),
+    ]
+    assert store.answer(["new-file/waits"], NOON) == 0
+
+
 def test_a_run_is_settled_once(store: CauseStore) -> None:
     """A failure that is reported after the success, or twice, changes nothing any more."""
     store.add([make_cause()])

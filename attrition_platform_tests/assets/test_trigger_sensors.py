@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -588,3 +589,25 @@ def test_a_run_on_a_part_of_the_graph_names_its_process_too(
     run = instance.get_run_by_id(found.run_id)
     assert run is not None
     assert run.tags[PROCESS_TAG] == this_process()
+
+
+def test_a_file_that_the_run_before_it_took_in_gets_no_run_of_its_own(
+    platform: Platform, tick: Tick, instance: dg.DagsterInstance
+) -> None:
+    first = drop(platform.settings.inbox, "first.csv", "first")
+    (request,) = tick("start_runs").run_requests
+    run_id = launched(instance, request, DagsterRunStatus.STARTED)
+    second = drop(platform.settings.inbox, "second.csv", "second")
+    assert tick("start_runs").skip_message.endswith("is under way.")
+    taken = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (first, second)]
+    for file in (first, second):
+        file.unlink()
+    report(platform, "raw_employees", batches=[{"sha256": sha} for sha in taken])
+    report(platform, "model_card")
+    instance.report_run_failed(instance.get_run_by_id(run_id), "")  # type: ignore[arg-type]
+
+    message = tick("start_runs").skip_message
+
+    assert message.startswith("Tried again at"), "the one whose own run failed is not answered"
+    states = {record.cause.evidence["file"]: record.state for record in platform.causes.records()}
+    assert states == {"first.csv": "open", "second.csv": "done"}

@@ -20,6 +20,7 @@ from attrition_platform.settings import Settings
 from attrition_platform.stages import detecting
 from attrition_platform.stages.detecting import (
     MAX_EVENT_BYTES,
+    answered,
     drift,
     events,
     events_folder,
@@ -308,6 +309,34 @@ def test_labels_are_counted_from_the_last_training_on(platform: Platform) -> Non
 
     trained(platform, "r2", n_labelled=120)
     assert new_labels(platform).causes == ()
+
+
+def test_labels_that_a_file_brings_are_its_own_trainings_and_no_second_cause(platform: Platform) -> None:
+    """While a run trains, its rows are validated already; a sensor that looked then started one more."""
+    trained(platform, "r1", n_labelled=100)
+    file = accept(platform, b"with labels")
+    made(platform, "raw_employees", "r2", batches=[{"sha256": file}])
+    made(platform, "validated_employees", "r2", n_labelled=500)
+    assert new_labels(platform).causes == ()
+    assert new_labels(platform).value.startswith("400 new labels, of which a file")
+
+    made(platform, "model_card", "r2")
+    assert new_labels(platform).value == "0 new labels"
+
+
+def test_what_a_training_has_read_meanwhile_is_answered(platform: Platform) -> None:
+    first = accept(platform, b"first")
+    trained(platform, "r1", first, n_labelled=100)
+    made(platform, "validated_employees", "scored", n_labelled=130)
+    drop(platform.settings.inbox, content=b"second")
+    made(platform, "drift_report", **drift_facts())
+    causes = [*new_files(platform).causes, *new_labels(platform).causes, *drift(platform).causes]
+    assert [cause.kind for cause in causes] == ["new-file", "volume", "drift"]
+    assert answered(platform, causes) == []
+
+    trained(platform, "r2", first, sha256(b"second"), n_labelled=200)
+
+    assert answered(platform, causes) == [causes[0].key, causes[1].key]
 
 
 def test_a_new_column_is_one_cause_in_whatever_order_it_is_named_and_other_changes_are_none(
