@@ -17,7 +17,7 @@ from attrition_platform_tests.load import serving
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 # Shown to people, and covered otherwise: the suite itself, a server, and what needs minutes.
 NOT_RUN_HERE = {"make serve", "make test", "make check", "make ui", "make bench", "make lock", "make setup"}
-NOT_RUN_HERE |= {".venv/bin/attrition simulate --months 12 --seed 7 --out /tmp/year"}  # e2e has a shorter year
+NOT_RUN_HERE |= {".venv/bin/attrition simulate --months 12 --seed 7 --out /tmp/year"}  # e2e: a shorter one
 
 
 def place_of(place: Place) -> Platform:
