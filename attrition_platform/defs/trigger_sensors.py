@@ -106,6 +106,8 @@ def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
             settle(context.instance, platform, context.log)
             for kind in QUICK:  # waiting for another sensor's tick would double the time to a run
                 _try_to_look(kind, platform, context.log)
+            if other := _other_run(context.instance, job.name):
+                return dg.SkipReason(f"Run {other} is under way; what it takes in needs no second one.")
             _close_answered(platform)
             decision = platform.causes.request(rule, platform.clock())
             due = {
@@ -124,6 +126,18 @@ def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
         return dg.SkipReason(why or "No cause waits for a run.")
 
     return start_runs
+
+
+def _other_run(instance: dg.DagsterInstance, job_name: str) -> str | None:
+    """A run of the clock or of a person that a live process works on; a dead one holds up nothing."""
+    from attrition_platform.stages.run_processes import PROCESS_TAG, is_gone
+
+    at_work = RunsFilter(job_name=job_name, statuses=[DagsterRunStatus.STARTED])
+    for run in instance.get_runs(at_work):
+        process = run.tags.get(PROCESS_TAG)
+        if RUN_KEY_TAG not in run.tags and process is not None and not is_gone(process):
+            return run.run_id
+    return None
 
 
 def request_for(

@@ -339,6 +339,25 @@ def test_a_run_whose_process_is_gone_is_failed_and_one_that_works_is_left_alone(
     assert "Tried again at" in quiet.skip_message
 
 
+def test_causes_wait_for_a_run_of_the_clock_and_not_for_one_whose_process_is_gone(
+    platform: Platform, tick: Tick, instance: dg.DagsterInstance
+) -> None:
+    here = this_process()
+    nightly = create_run_for_test(
+        instance,
+        job_name=JOB,
+        status=DagsterRunStatus.STARTED,
+        tags={"cause": "nightly", PROCESS_TAG: here},
+    )
+    drop(platform.settings.inbox)
+    tick("on_new_file")
+    assert f"Run {nightly.run_id} is under way" in tick("start_runs").skip_message
+
+    boot, pid, _ = here.split("/")
+    instance.add_run_tags(nightly.run_id, {PROCESS_TAG: f"{boot}/{pid}/1"})
+    assert len(tick("start_runs").run_requests) == 1
+
+
 # --- what goes wrong in a tick
 
 
@@ -524,6 +543,20 @@ def test_a_run_whose_process_died_before_it_named_itself_is_failed_after_a_while
     tick("start_runs")
 
     assert instance.get_run_by_id(run_id).status == after  # type: ignore[union-attr]
+
+
+def test_a_run_that_ended_well_is_no_dead_one_although_its_process_has_ended(
+    platform: Platform, tick: Tick, instance: dg.DagsterInstance
+) -> None:
+    drop(platform.settings.inbox)
+    (request,) = tick("start_runs").run_requests
+    boot, pid, _ = this_process().split("/")
+    run_id = launched(instance, request, DagsterRunStatus.SUCCESS, **{PROCESS_TAG: f"{boot}/{pid}/1"})
+
+    tick("start_runs")
+
+    assert instance.get_run_by_id(run_id).status == DagsterRunStatus.SUCCESS  # type: ignore[union-attr]
+    assert [record.state for record in platform.causes.records()] == ["done"]
 
 
 def test_a_run_that_is_being_canceled_and_whose_process_is_gone_is_over(
