@@ -7,8 +7,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +75,10 @@ def simulate(months: int, seed: int, rows: int, out: Path | None, as_json: bool)
     lived: list[MonthRecord] = []
     interrupted = False
     try:
-        for month in _live(plan):
-            lived.append(month)
-            click.echo(f"{time.monotonic() - began:6.1f} s  {_progress(month)}", err=True)
+        with closing(_live(plan)) as months_lived:
+            for month in months_lived:
+                lived.append(month)
+                click.echo(f"{time.monotonic() - began:6.1f} s  {_progress(month)}", err=True)
     except KeyboardInterrupt:
         interrupted = True
         click.echo(f"Interrupted after {len(lived)} extracts.", err=True)
@@ -96,7 +97,7 @@ def simulate(months: int, seed: int, rows: int, out: Path | None, as_json: bool)
     sys.exit(0 if report.is_sound else 1)
 
 
-def _live(plan: YearPlan) -> Iterator[MonthRecord]:
+def _live(plan: YearPlan) -> Generator[MonthRecord, None, None]:
     n_threads = int(os.environ.get("ATTRITION_THREADS") or os.cpu_count() or 1)
     with tempfile.TemporaryDirectory(prefix="attrition-year-") as name, _own_environment(Path(name)):
         from attrition_platform.defs.simulated_runs import live_through

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 
@@ -193,15 +194,22 @@ class _Year:
     def _execute(self, name: str, tags: Mapping[str, str], selection: Any) -> str | None:
         """Run a job here and now; returns the run's id, or None where it failed."""
         job = self.definitions.resolve_job_def(name)
-        result = job.execute_in_process(
-            run_config=_QUIET,
-            instance=self.instance,
-            tags=dict(tags),
-            asset_selection=None if selection is None else list(selection),
-            raise_on_error=False,
-        )
+        run_id = str(uuid4())
+        try:
+            job.execute_in_process(
+                run_config=_QUIET,
+                instance=self.instance,
+                run_id=run_id,
+                tags=dict(tags),
+                asset_selection=None if selection is None else list(selection),
+            )
+            succeeded = True
+        except dg.DagsterExecutionInterruptedError:
+            raise KeyboardInterrupt from None
+        except Exception:  # whatever a step raised: the run is on record as failed, and is tried again
+            succeeded = False
         self._look_around()
-        return result.run_id if result.success else None
+        return run_id if succeeded else None
 
     def _look_around(self) -> None:
         """Put on record what the run has shown besides causes: schema changes and refused files."""

@@ -77,7 +77,14 @@ def test_what_no_plant_explains_is_a_false_alarm() -> None:
         assert f"| {alarm.month} | {alarm.what} | {alarm.about} |" in report_markdown(report)
 
 
-def test_the_first_sign_of_a_consequence_alone_finds_nothing() -> None:
+def test_one_false_alarm_spoils_a_year_in_which_everything_was_found() -> None:
+    found, alarm = drifted(4, "remote_work"), drifted(5, "overtime")
+
+    assert judge_year(plan(("data-drift", 4)), lived(found)).is_sound
+    assert not judge_year(plan(("data-drift", 4)), lived(found, alarm)).is_sound
+
+
+def test_a_consequence_alone_finds_nothing() -> None:
     report = judge_year(plan(("unit-error", 4)), lived(drifted(4, "years_at_company")))
 
     assert report.false_alarms == ()
