@@ -181,11 +181,14 @@ class _Year:
         }
         selection = request.asset_selection
         run_id = self._execute(TRAIN_CHAMPION, request.tags, selection)
-        outcome = "failed"
+        outcome, blockers = "failed", []
         if run_id is not None:
             decision = Pointers(self.platform.pointers_dir).read("promotion_decision", run_id)
             outcome = str(decision.facts["outcome"])
-        self.runs.append(RunRecord(request.tags["cause"], tuple(sorted(kinds)), outcome))
+            if outcome == "blocked":
+                gates = decision.facts["gates"]
+                blockers = [gate["name"] for gate in gates if gate["enforced"] and not gate["passed"]]
+        self.runs.append(RunRecord(request.tags["cause"], tuple(sorted(kinds)), outcome, tuple(blockers)))
 
     def _monitor(self) -> None:
         if self._execute(MONITOR, {}, None) is None:

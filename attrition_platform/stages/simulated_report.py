@@ -93,11 +93,14 @@ class RunRecord:
         Of all causes that joined it.
     outcome : str
         ``promoted``, ``blocked``, ``unchanged``, or ``failed``.
+    blockers : tuple of str
+        Gates that blocked it.
     """
 
     cause: str
     kinds: tuple[str, ...]
     outcome: str
+    blockers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -356,6 +359,10 @@ def report_markdown(report: YearReport) -> str:
     alarms = [[alarm.month, alarm.what, alarm.about, alarm.trigger] for alarm in report.false_alarms]
     parts.append(_markdown((("month", "what", "about", "by"), alarms)) if alarms else "None.")
     parts += ["## Champions", _markdown(champions_table(report))]
+    blocked = Counter(name for month in report.months for run in month.runs for name in run.blockers)
+    if blocked:
+        told = ", ".join(f"{name} {n} times" for name, n in sorted(blocked.items()))
+        parts.append(f"Gates that blocked a challenger: {told}.")
     causes = [[cause, n] for cause, n in report.runs_by_cause.items()]
     parts += ["## Runs by cause", _markdown((("cause", "runs"), causes))]
     refused = [[m.number, file, reason] for m in report.months for file, reason in m.refused]

@@ -70,7 +70,8 @@ def test_each_month_says_what_its_champion_was_worth(
     months = report["months"]
 
     assert [month["number"] for month in months] == [0, 1, 2, 3, 4]
-    assert months[0]["runs"][0] == {"cause": "new-file", "kinds": ["new-file"], "outcome": "promoted"}
+    first = {"cause": "new-file", "kinds": ["new-file"], "outcome": "promoted", "blockers": []}
+    assert months[0]["runs"] == [first]
     assert months[0]["worth"] == months[0]["first_worth"]
     assert all(0.65 < month["worth"]["roc_auc"] < 0.87 for month in months)
     # What no longer holds costs the first champion; who replaces it costs less.

@@ -40,7 +40,7 @@ def lived(*sightings: Sighting, until: int = N_MONTHS, **changed: object) -> lis
             "aaaa" if number < 4 else "bbbb",
             Worth(0.8, 0.3),
             Worth(0.8 - number / 100, 0.3),
-            (RunRecord("new-file", ("new-file",), "blocked"),),
+            (RunRecord("new-file", ("new-file",), "blocked", ("gain-over-champion",)),),
             tuple(sighting for sighting in sightings if sighting.month == number),
             **changed,  # type: ignore[arg-type]
         )
@@ -150,6 +150,7 @@ def test_the_report_repeats_and_shows_everything() -> None:
         "NOT FOUND",
         "month-03.csv",
         "new-file blocked",
+        "gain-over-champion 9 times",
     ):
         assert part in text
     assert once.as_json()["months"][3]["worth"] == {"roc_auc": 0.8, "cost": 0.3}
