@@ -8,7 +8,7 @@ import socket
 from attrition_platform.errors import SettingsError
 
 
-def refuse_taken_port(host: str, port: int) -> None:
+def refuse_taken_port(host: str, port: int, option: str = "--port") -> None:
     """Refuse a port on which another program listens already.
 
     Without this, Dagster goes on without its UI, with a second daemon beside the first.
@@ -19,6 +19,8 @@ def refuse_taken_port(host: str, port: int) -> None:
         A name or an address. One that can't be resolved is left to the server, which names it.
     port : int
         0 lets the system choose, so it is never taken.
+    option : str
+        With which another port is chosen.
 
     Raises
     ------
@@ -38,5 +40,5 @@ def refuse_taken_port(host: str, port: int) -> None:
             if error.errno == errno.EADDRINUSE:
                 raise SettingsError(
                     f"Port {port} on {host} is taken: another program listens there, perhaps this very "
-                    "command in another window. End it, or choose another port with --port."
+                    f"command in another window. End it, or choose another port with {option}."
                 ) from None

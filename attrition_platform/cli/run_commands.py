@@ -88,7 +88,7 @@ def ui(host: str, port: int, dashboard_port: int) -> None:
     from attrition_platform.cli.listening import refuse_taken_port
 
     refuse_taken_port(host, port)
-    refuse_taken_port(DASHBOARD_HOST, dashboard_port)
+    refuse_taken_port(DASHBOARD_HOST, dashboard_port, "--dashboard-port")
     arguments = ["dev", "-w", str(checkout() / "workspace.yaml"), "-h", host, "-p", str(port)]
     dagster = _dagster_command([*arguments, "--log-level", "warning"])
     dashboard = [sys.executable, "-m", "attrition_platform.cli", "dashboard", "--port", str(dashboard_port)]

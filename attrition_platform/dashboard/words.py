@@ -25,6 +25,7 @@ _HEADLINES: Final[dict[Tone, str]] = {
     "attention": "Something wants to be looked at.",
     "bad": "Somebody has to act.",
 }
+_COLUMNS: Final = {"probability": "the model's own predictions"}
 # The daily run judges anew; after two days without one its verdict is old.
 OLD_SECONDS: Final = 48 * 3600.0
 
@@ -98,7 +99,7 @@ def about_drift(found: Overview) -> Said:
         return Said("unknown", part["problem"])
     changes = " ".join(change["text"] for change in part["schema_changes"])
     if part["drifted"]:
-        names = ", ".join(words(name) for name in part["columns"])
+        names = ", ".join(_COLUMNS.get(name) or words(name) for name in part["columns"])
         score = "" if part["score"] is None else f"; largest score {number(part['score'])}"
         text = f"The newest data differs from what the model learned from in: {names}{score}. {changes}"
         return Said("attention", text.strip())

@@ -25,12 +25,16 @@ def test_what_only_the_server_can_judge_is_left_to_it(host: str, port: int) -> N
     refuse_taken_port(host, port)
 
 
-def test_the_ui_does_not_start_dagster_where_the_port_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("option", ["--port", "--dashboard-port"])
+def test_the_ui_does_not_start_dagster_where_a_port_is_taken(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(run_commands, "_dagster", lambda arguments: started.append(arguments) or 0)
+    monkeypatch.setattr(run_commands, "_side_by_side", lambda main, *_: started.append(main) or 0)
     with socket.create_server(("127.0.0.1", 0)) as other:
-        done = CliRunner().invoke(run_commands.ui, ["--port", str(other.getsockname()[1])])
+        done = CliRunner().invoke(run_commands.ui, [option, str(other.getsockname()[1])])
 
     assert isinstance(done.exception, SettingsError)
     assert started == []
+    assert str(done.exception).endswith(f"with {option}.")
     assert "Dagster UI on" not in done.output
