@@ -21,6 +21,7 @@ from attrition_platform.dashboard.drawing import Draw, Drawer, in_a_process
 from attrition_platform.dashboard.guard import REPORT_HEADERS, Guard
 from attrition_platform.dashboard.metrics import pipeline_facts
 from attrition_platform.dashboard.pages import VIEWS, Pages
+from attrition_platform.errors import AttritionError
 from attrition_platform.monitoring.exposition import CONTENT_TYPE, pipeline_metrics
 from attrition_platform.stages.overview import RunHistory, overview
 from attrition_platform.stages.platform import Platform
@@ -119,7 +120,10 @@ def _metrics(platform: Platform, source: Source) -> Endpoint:
 def _report(platform: Platform, pages: Pages, drawer: Drawer) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         window = request.path_params["window"]
-        report = await asyncio.to_thread(find_report, platform, window)
+        try:
+            report = await asyncio.to_thread(find_report, platform, window)
+        except AttritionError as error:
+            return _html(pages.message("This report can't be looked for", str(error)), 503)
         if isinstance(report, str):
             return _html(pages.message("There is no such report", report), 404)
         if not report.is_drawn and request.method == "GET":

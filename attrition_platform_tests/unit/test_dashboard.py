@@ -149,6 +149,28 @@ def test_a_place_in_order_says_so(tmp_path: Path) -> None:
     assert words.TONES["bad"] not in text
 
 
+@pytest.mark.parametrize("path", [*(view.path for view in VIEWS), "/metrics"])
+def test_where_the_contract_is_broken_every_page_still_says_so(tmp_path: Path, path: str) -> None:
+    platform = make_platform(tmp_path)
+    (tmp_path / "tiny.toml").write_text("[contract")
+    with client_of(platform, history=lambda _: []) as client:
+        answer = client.get(path)
+
+    assert answer.status_code == 200
+    assert "tiny.toml" in answer.text or path == "/metrics"
+    assert words.TONES["good"] not in answer.text
+
+
+def test_a_report_where_the_contract_is_broken_is_a_fault_in_words(tmp_path: Path) -> None:
+    platform = make_platform(tmp_path)
+    (tmp_path / "tiny.toml").write_text("[contract")
+    with client_of(platform) as client:
+        answer = client.get(f"/reports/{'0' * 16}")
+
+    assert answer.status_code == 503
+    assert "tiny.toml" in answer.text
+
+
 def test_matured_estimated_and_unknown_stand_apart(tmp_path: Path) -> None:
     with client_of(watched_place(tmp_path)) as client:
         text = text_of(client, "/")
