@@ -37,8 +37,8 @@ class GateLimits(Strict):
         Gain in ROC AUC over the champion on the same test rows that promotes; the lower end of the
         paired 95 % interval must be above 0 too.
     non_inferiority_margin : float
-        How much worse a replacement with a stated reason (drift, retirement) may be at most, by the
-        lower end of the interval.
+        How much worse a replacement with a stated reason (drift of the people, outcomes against the
+        champion, retirement) may be at most, by the lower end of the interval.
     max_calibration_error : float
         Ceiling of the expected calibration error.
     max_latency_p95_ms, max_latency_spread : float

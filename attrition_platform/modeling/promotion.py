@@ -14,8 +14,9 @@ from typing import Any, Literal
 from attrition_platform.modeling.policy import GateLimits, Policy
 
 Outcome = Literal["promoted", "blocked", "unchanged"]
-Cause = Literal["drift", "retirement"]
-REPLACEMENT_CAUSES: tuple[Cause, ...] = ("drift", "retirement")
+Cause = Literal["drift", "performance", "retirement"]
+# With these a replacement need not be better on rows that are mostly from before the change.
+REPLACEMENT_CAUSES: tuple[Cause, ...] = ("drift", "performance", "retirement")
 
 
 @dataclass(frozen=True)

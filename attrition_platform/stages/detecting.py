@@ -84,9 +84,11 @@ def drift(platform: Platform) -> Reading:
     value = f"window {facts['window']}: {score}, {len(facts['columns'])} columns drifted"
     if not facts["drifted"]:
         return Reading(limit, value)
+    if facts["blocks_scoring"]:
+        return Reading(limit, f"{value}; its file was refused, so there is nothing to train on")
     evidence = {"columns": facts["columns"], "score": facts["score"], "champion": facts["reference"]}
-    of = f"{facts['reference']}/{facts['window']}"
-    return Reading(limit, value, (_cause(platform, "drift", of, facts["window"], evidence),))
+    # One window calls for one training, also where it has drifted from the next champion too.
+    return Reading(limit, value, (_cause(platform, "drift", facts["window"], facts["window"], evidence),))
 
 
 def performance(platform: Platform) -> Reading:

@@ -62,8 +62,9 @@ def _new_column(platform: Platform, fires: bool) -> None:
 
 
 def _report_drift(platform: Platform, **found: Any) -> None:
-    facts = {"window": RUN, "reference": VERSION, "problem": None, "drifted": False, "score": None}
-    _made(platform, "drift_report", facts | {"columns": [], "schema_changes": []} | found)
+    facts: dict[str, Any] = {"window": RUN, "reference": VERSION, "problem": None, "drifted": False}
+    facts |= {"score": None, "columns": [], "schema_changes": [], "blocks_scoring": False}
+    _made(platform, "drift_report", facts | found)
 
 
 def _performance(platform: Platform, fires: bool) -> None:

@@ -123,6 +123,7 @@ def report_drift(platform: Platform, *columns: str, window: str = "w1") -> None:
         score=0.3,
         columns=list(columns),
         schema_changes=[],
+        blocks_scoring=False,
     )
 
 
