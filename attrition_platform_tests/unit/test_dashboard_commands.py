@@ -113,8 +113,10 @@ def test_who_does_not_end_is_made_to(tmp_path: Path, monkeypatch: pytest.MonkeyP
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=ask).start()
+    began = time.monotonic()
     _side_by_side(*(writes_its_id(file, ignores=True) for file in files), QUIET)
 
+    assert time.monotonic() - began < 30, "they would have ended by themselves after a minute"
     assert ended(ids_in(*files))
 
 
