@@ -32,7 +32,7 @@ test: setup  ## Run the fast test suite
 test-all: setup  ## Run every test: slow ones, PostgreSQL and the browser too
 	$(ONE_THREAD) $(BIN)/pytest -n 2 --durations=15
 
-ui: setup  ## Open the Dagster UI with its daemon on http://127.0.0.1:3000
+ui: setup  ## Open the Dagster UI with its daemon on http://127.0.0.1:3000, the dashboard on :3001
 	@$(BIN)/attrition ui
 
 bench: setup  ## Run the benchmarks; results go to benchmarks/RESULTS.md
