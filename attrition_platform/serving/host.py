@@ -107,12 +107,13 @@ class ModelHost:
                 self.problem = f"The ledger is not what was written: {report.problem}."
                 self._tell("ledger", self.problem, {})
                 return False
+            state = release_state(records)
         except Exception as error:  # the follower must outlive whatever a database throws at it
             self.problem = f"The ledger can't be read: {_why(error)}"
             self._tell("ledger", self.problem, {})
             return False
         self._told.pop("ledger", None)
-        changed = self._swap(release_state(records))
+        changed = self._swap(state)
         self._head = head
         return changed
 

@@ -90,7 +90,7 @@ def taken_away(records: Sequence[LedgerRecord]) -> frozenset[str]:
         if record.kind in CROWNING:
             away.discard(record.version)
             if record.kind == "rollback":
-                away.add(record.payload["from"])
+                away.add(str(record.payload.get("from")))
     return frozenset(away)
 
 
