@@ -34,6 +34,7 @@ from attrition_platform.stages import detecting
 from attrition_platform.stages.detecting import Reading
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.run_processes import PROCESS_TAG, is_gone, this_process
+from attrition_platform.stages.synthetic_signals import RUN
 
 Tick = Callable[[str], Any]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -479,8 +480,11 @@ def test_a_disabled_detector_makes_exactly_its_line_fail(
 def test_a_detector_that_cries_wolf_makes_its_line_fail(
     kind: CauseKind, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run may take along what it finds, so another line may fail beside it."""
-    found = Reading("", "", (detecting.Cause(kind, f"{kind}/always", NOON, "w", {"columns": []}),))
+    """A run may take along what it finds, so another line may fail beside it.
+
+    The cause names the rehearsal's own run: labels counted from another training would be answered already.
+    """
+    found = Reading("", "", (detecting.Cause(kind, f"{kind}/{RUN}", NOON, "w", {"columns": []}),))
     monkeypatch.setitem(detecting.DETECTORS, kind, lambda _: found)  # type: ignore[arg-type]
 
     lines = {line.trigger: line for line in rehearse(platform)}
