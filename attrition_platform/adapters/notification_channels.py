@@ -6,7 +6,6 @@ may hold a secret.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import smtplib
 import ssl
@@ -22,6 +21,7 @@ from functools import partial
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
+from attrition_platform.adapters.loopback import is_loopback
 from attrition_platform.monitoring.wording import as_mail, as_slack
 from attrition_platform.settings import WebhookFormat
 
@@ -238,21 +238,7 @@ def _log_in(server: smtplib.SMTP, url: str) -> Problem | None:
     if address.username is None:
         return None
     # Whoever stands between could leave STARTTLS out of the offer and read the password.
-    if not isinstance(server.sock, ssl.SSLSocket) and not _is_loopback(address.hostname or ""):
+    if not isinstance(server.sock, ssl.SSLSocket) and not is_loopback(address.hostname or ""):
         return Problem("it offers no TLS, so user and password were not sent")
     server.login(unquote(address.username), unquote(address.password or ""))
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether what is sent there stays on this machine.
-
-    >>> _is_loopback("127.0.0.1"), _is_loopback("localhost"), _is_loopback("mail.example.org")
-    (True, True, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

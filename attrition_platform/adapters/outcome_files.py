@@ -15,26 +15,16 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attrition_platform.adapters.batches import batch_folder, batch_lock, keep_refused, staging
-from attrition_platform.adapters.drop_folder import (
-    SETTLE_SECONDS,
-    Look,
-    copy_bytes,
-    is_being_written,
-    look_at,
-    wait_until_still,
-)
+from attrition_platform.adapters.batches import batch_folder
+from attrition_platform.adapters.drop_folder import SETTLE_SECONDS
+from attrition_platform.adapters.drop_sweep import SweepReport, sweep_folder
 from attrition_platform.adapters.extract_files import ExtractFacts, inspect_extract, read_extract
-from attrition_platform.adapters.extract_streams import open_regular
-from attrition_platform.adapters.inbox import RefusedFile, SweepReport, is_candidate
 from attrition_platform.adapters.object_store import sha256_of_file, sync_folder, write_atomically
 from attrition_platform.contracts.identity import pseudonyms
 from attrition_platform.contracts.model import Column, Contract
@@ -84,29 +74,6 @@ class OutcomeBatch:
     n_contradictions: int
 
 
-@dataclass
-class OutcomeSweep:
-    """What one sweep did with every file.
-
-    Attributes
-    ----------
-    accepted : list of OutcomeBatch
-        New files, in the order of their names.
-    already_known : list of str
-        Names of files whose bytes were taken before; removed.
-    refused : list of RefusedFile
-        Files that are no outcome files. What can't be moved as a file, and what is too large to be read,
-        stays where it is (``kept_in`` is None) and is told again by the next sweep.
-    left_alone : list of str
-        Names of files that still grow, of unfinished downloads and of foreign folders.
-    """
-
-    accepted: list[OutcomeBatch] = field(default_factory=list)
-    already_known: list[str] = field(default_factory=list)
-    refused: list[RefusedFile] = field(default_factory=list)
-    left_alone: list[str] = field(default_factory=list)
-
-
 def sweep_outcomes(
     folder: Path,
     data_dir: Path,
@@ -114,7 +81,7 @@ def sweep_outcomes(
     key: bytes,
     *,
     settle_seconds: float = SETTLE_SECONDS,
-) -> OutcomeSweep:
+) -> SweepReport[OutcomeBatch]:
     """Look at every entry of the folder once.
 
     Parameters
@@ -128,6 +95,11 @@ def sweep_outcomes(
     key : bytes
         Secret of the installation, for the pseudonyms.
 
+    Returns
+    -------
+    SweepReport
+        New files. One that is too large to be read is left where it is, and told again by the next sweep.
+
     Raises
     ------
     StoreError
@@ -135,18 +107,14 @@ def sweep_outcomes(
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = data_dir / "outcomes"
-    seen = SweepReport()
     entries = [entry for entry in sorted(folder.iterdir()) if not _is_ours(entry, place)]
-    candidates = [entry for entry in entries if is_candidate(entry, seen)]
-    report = OutcomeSweep(refused=seen.refused, left_alone=seen.left_alone)
-    still = wait_until_still(candidates, settle_seconds, time.time, time.sleep)
-    for entry in candidates:
-        if entry not in still:
-            report.left_alone.append(entry.name)
-            continue
-        with batch_lock(place), suppress(FileNotFoundError):
-            _take(entry, still[entry], place, contract, key, report)
-    return report
+
+    def judge(staged: Path, report: SweepReport[OutcomeBatch]) -> None:
+        _judge(staged, place, contract, key, report)
+
+    return sweep_folder(
+        entries, place, contract.name, judge, settle_seconds=settle_seconds, max_bytes=MAX_FILE_BYTES
+    )
 
 
 def read_outcomes(data_dir: Path, contract_name: str) -> pl.DataFrame:
@@ -183,53 +151,16 @@ def _is_ours(entry: Path, place: Path) -> bool:
     return entry.name in _OURS and entry.parent.resolve() == place.resolve()
 
 
-def _take(entry: Path, look: Look, place: Path, contract: Contract, key: bytes, report: OutcomeSweep) -> None:
-    """Copy, judge and only then remove a file; see `inbox` for why in this order."""
-    with staging(place, contract.name) as folder:
-        staged = folder / entry.name
-        try:
-            with open_regular(entry) as source:
-                if is_being_written(source):
-                    report.left_alone.append(entry.name)
-                    return
-                _check_size(entry.name, os.fstat(source.fileno()).st_size)
-                copy_bytes(source, staged)
-        except RefusedFileError as error:
-            _refuse(report, error, None)
-            return
-        if look_at(entry) != look:
-            report.left_alone.append(entry.name)
-            return
-        _judge(staged, place, contract, key, report)
-        with suppress(PermissionError):  # a folder that we may only read: next time its bytes are known
-            entry.unlink()
-
-
-def _check_size(name: str, n_bytes: int) -> None:
-    if n_bytes > MAX_FILE_BYTES:
-        raise RefusedFileError(
-            name,
-            "too-large",
-            f"It has {n_bytes} bytes; outcome files of up to {MAX_FILE_BYTES} are read. Split it.",
-        )
-
-
-def _refuse(report: OutcomeSweep, error: RefusedFileError, kept_in: Path | None) -> None:
-    report.refused.append(RefusedFile(error.file, error.reason, error.detail, error.line, kept_in))
-
-
-def _judge(staged: Path, place: Path, contract: Contract, key: bytes, report: OutcomeSweep) -> None:
+def _judge(
+    staged: Path, place: Path, contract: Contract, key: bytes, report: SweepReport[OutcomeBatch]
+) -> None:
     sha256 = sha256_of_file(staged)
     stored = _stored(place, contract.name)
     if any(batch.sha256 == sha256 for _, batch in stored):
         report.already_known.append(staged.name)
         return
-    try:
-        form, facts = _inspect(staged, contract)
-        frame, n_bad = _read(staged, form, facts, contract, key)
-    except RefusedFileError as error:
-        _refuse(report, error, keep_refused(staged, place, error, contract.name))
-        return
+    form, facts = _inspect(staged, contract)
+    frame, n_bad = _read(staged, form, facts, contract, key)
     latest = frame.unique(["pseudonym", "date"], keep="last", maintain_order=True)
     file = staged.parent / _FILE
     latest.sort("pseudonym", "date").write_parquet(file)

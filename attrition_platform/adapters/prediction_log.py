@@ -11,11 +11,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from filelock import FileLock
 
 from attrition_platform.adapters.prediction_appends import (
     FIELDS,
@@ -25,6 +23,7 @@ from attrition_platform.adapters.prediction_appends import (
     SqliteAppender,
     prepare_sqlite,
 )
+from attrition_platform.adapters.sql_transactions import initialising, without_password
 from attrition_platform.errors import PredictionLogError
 from attrition_platform.ports import PredictionRecord
 
@@ -100,13 +99,13 @@ class SqlPredictionLog:
     def __init__(self, url: str, *, wait_seconds: float = _WAIT_SECONDS) -> None:
         try:
             self._engine = _engine(url, wait_seconds)
-            with _initialising(self._engine, wait_seconds):
+            with initialising(self._engine, _ADVISORY_LOCK, 3 * wait_seconds):
                 _metadata.create_all(self._engine)
                 self._guard()
             self._appender = _appender(self._engine, wait_seconds)
         except (sa.exc.SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
             raise PredictionLogError(
-                f"The prediction log at '{_without_password(url)}' can't be opened "
+                f"The prediction log at '{without_password(url)}' can't be opened "
                 f"({type(error).__name__}). Check ATTRITION_PREDICTIONS_URL and that the database runs."
             ) from error
         self._lock = threading.Lock()
@@ -191,13 +190,6 @@ def _appender(engine: sa.Engine, wait_seconds: float) -> Appender:
     return PostgresAppender(arguments, options, wait_seconds)
 
 
-def _without_password(url: str) -> str:
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return "an address that is no SQLAlchemy URL"
-
-
 def _engine(url: str, wait_seconds: float) -> sa.Engine:
     address = sa.make_url(url)
     if address.get_backend_name() == "sqlite":
@@ -220,18 +212,3 @@ def _engine(url: str, wait_seconds: float) -> sa.Engine:
         connection.commit()
 
     return engine
-
-
-@contextmanager
-def _initialising(engine: sa.Engine, wait_seconds: float) -> Iterator[None]:
-    """Let one process at a time create the table."""
-    if engine.dialect.name == "sqlite":
-        with FileLock(Path(str(engine.url.database)).with_suffix(".lock"), timeout=3 * wait_seconds):
-            yield
-        return
-    with engine.connect() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(_ADVISORY_LOCK)))
-        try:
-            yield
-        finally:
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(_ADVISORY_LOCK)))

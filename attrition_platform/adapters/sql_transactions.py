@@ -29,10 +29,16 @@ def open_engine(url: str) -> sa.Engine:
 
 
 @contextmanager
-def initialising(engine: sa.Engine, lock: int) -> Iterator[None]:
-    """Let one process at a time create tables; `lock` names them in PostgreSQL."""
+def initialising(engine: sa.Engine, lock: int, wait_seconds: float = -1) -> Iterator[None]:
+    """Let one process at a time create tables; `lock` names them in PostgreSQL.
+
+    Parameters
+    ----------
+    wait_seconds : float
+        How long SQLite waits for another process; without end where it is negative.
+    """
     if engine.dialect.name == "sqlite" and engine.url.database:
-        with FileLock(Path(engine.url.database).with_suffix(".lock")):
+        with FileLock(Path(engine.url.database).with_suffix(".lock"), timeout=wait_seconds):
             yield
         return
     with engine.connect() as connection:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import click
 
 from attrition_platform.errors import SettingsError
-
-_HERE = ("127.0.0.1", "::1", "localhost")
 
 
 @click.command()
@@ -27,9 +23,8 @@ def dashboard(host: str, port: int, names: tuple[str, ...]) -> None:
     / at a glance, /on-call, /debug, /metrics for Prometheus, /reports/WINDOW. The pages have no log-in and
     change nothing: put a proxy with TLS and a password in front of them before others can reach them.
     """
-    import uvicorn
-
-    from attrition_platform.cli.listening import refuse_taken_port
+    from attrition_platform.adapters.loopback import is_loopback
+    from attrition_platform.cli.listening import log_warnings, refuse_taken_port, serve_until_ctrl_c
     from attrition_platform.cli.run_commands import checkout, dagster_home
     from attrition_platform.dashboard.app import build_app
     from attrition_platform.defs.past_runs import history_of
@@ -37,14 +32,12 @@ def dashboard(host: str, port: int, names: tuple[str, ...]) -> None:
     from attrition_platform.settings import Settings
     from attrition_platform.stages.platform import Platform
 
-    if host not in _HERE and not names:
+    if not is_loopback(host) and not names:
         raise SettingsError(
             f"Listening on {host} lets everybody who reaches it read the pages, which have no log-in. Leave "
             "--host out; or put a proxy with a password in front and name it with --allow-host NAME."
         )
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    log_warnings()
     platform = Platform(Settings.from_environment())
     refuse_taken_port(host, port)
     app = build_app(
@@ -53,26 +46,14 @@ def dashboard(host: str, port: int, names: tuple[str, ...]) -> None:
         read_runbooks(checkout() / "docs" / "runbooks"),
         allowed_hosts=frozenset(name.lower().encode() for name in names),
     )
-    config = uvicorn.Config(
+    serve_until_ctrl_c(
         app,
-        host=host,
-        port=port,
+        host,
+        port,
+        "Dashboard ",
         http=guarded(ConnectionLimits(max_connections=200, max_request_bytes=1 << 20)),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
         timeout_graceful_shutdown=5,
     )
-    click.echo(f"Dashboard  on http://{host}:{port} (Ctrl-C ends it)")
-    server = uvicorn.Server(config)
-    try:
-        server.run()
-    except KeyboardInterrupt:  # it has ended in order; that is what Ctrl-C asks for, and no failure
-        click.echo("Ended.", err=True)
-    if not server.started:
-        raise SystemExit(1)
 
 
 def read_runbooks(folder: Path) -> dict[str, str]:

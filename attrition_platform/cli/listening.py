@@ -1,11 +1,60 @@
-"""Whether an address can be listened on, asked before anything starts that would hide the answer."""
+"""Listening on an address: whether it can be, asked before anything starts, and until when."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import socket
+import sys
+from typing import Any
+
+import click
 
 from attrition_platform.errors import SettingsError
+
+
+def log_warnings() -> None:
+    """Let a server tell what goes wrong, with its time, on standard error."""
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=form, stream=sys.stderr)
+
+
+def serve_until_ctrl_c(app: Any, host: str, port: int, greeting: str, **options: Any) -> None:
+    """Run an ASGI application until somebody ends it.
+
+    Parameters
+    ----------
+    greeting : str
+        What is served; printed with the address.
+    **options
+        Of ``uvicorn.Config``.
+
+    Raises
+    ------
+    SystemExit
+        With 1 when it could not start.
+    """
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # else a header could say that a request comes from loopback
+        ws="none",
+        **options,
+    )
+    click.echo(f"{greeting} on http://{host}:{port} (Ctrl-C ends it)")
+    server = uvicorn.Server(config)
+    try:
+        server.run()
+    except KeyboardInterrupt:  # it has ended in order; that is what Ctrl-C asks for, and no failure
+        click.echo("Ended.", err=True)
+    if not server.started:
+        raise SystemExit(1)
 
 
 def refuse_taken_port(host: str, port: int, option: str = "--port") -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
-import logging
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +29,10 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
     On loopback, programs of this machine need no API key until the first is made with `attrition keys
     add`. On any other address a key is always needed; put a proxy with TLS in front.
     """
-    import uvicorn
-
     from attrition_platform.adapters.api_keys import ApiKeys
+    from attrition_platform.adapters.loopback import is_loopback
     from attrition_platform.cli.key_commands import API_KEYS_FILE
-    from attrition_platform.cli.listening import refuse_taken_port
+    from attrition_platform.cli.listening import log_warnings, refuse_taken_port, serve_until_ctrl_c
     from attrition_platform.serving.app import build_app
     from attrition_platform.serving.host import ModelHost
     from attrition_platform.serving.http_guard import ConnectionLimits, guarded
@@ -45,14 +41,12 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
     from attrition_platform.settings import Settings
     from attrition_platform.stages.platform import Platform
 
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    log_warnings()
     platform = Platform(Settings.from_environment())
     keys = ApiKeys(platform.settings.data_dir / API_KEYS_FILE, platform.key)
     if keys.problem is not None:
         raise SettingsError(keys.problem)
-    loopback = _is_loopback(host)
+    loopback = is_loopback(host)
     if not loopback and not keys.any():
         raise SettingsError(
             f"Listening on {host} needs an API key, since others can reach it. "
@@ -64,27 +58,15 @@ def serve(host: str, port: int, names: tuple[str, ...], open_files: int) -> None
     service = PredictionService(model_host, platform.predictions, Metrics())
     allowed = frozenset(name.lower().encode() for name in names) if names else None
     app = build_app(platform, service, keys, loopback=loopback, allowed_hosts=allowed)
-    config = uvicorn.Config(
+    serve_until_ctrl_c(
         app,
-        host=host,
-        port=port,
+        host,
+        port,
+        f"Serving contract '{platform.contract.name}'",
         http=guarded(ConnectionLimits(max_connections=open_files)),
         loop="uvloop",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # else a header could say that a request comes from loopback
-        ws="none",
         timeout_graceful_shutdown=10,
     )
-    click.echo(f"Serving contract '{platform.contract.name}' on http://{host}:{port} (Ctrl-C ends it)")
-    server = uvicorn.Server(config)
-    try:
-        server.run()
-    except KeyboardInterrupt:  # it has ended in order; that is what Ctrl-C asks for, and no failure
-        click.echo("Ended.", err=True)
-    if not server.started:
-        raise SystemExit(1)
 
 
 def _alert(platform: Platform, kind: str, text: str, evidence: Mapping[str, Any]) -> None:
@@ -106,17 +88,3 @@ def _alert(platform: Platform, kind: str, text: str, evidence: Mapping[str, Any]
         runbook="outage",
     )
     build_notifier(platform.settings, platform.policy).send(told)
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether nobody outside this machine can reach an address.
-
-    >>> _is_loopback("127.0.0.1"), _is_loopback("localhost"), _is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from attrition_platform.adapters.batches import Batch
-    from attrition_platform.adapters.inbox import RefusedFile
+    from attrition_platform.adapters.drop_sweep import RefusedFile
     from attrition_platform.monitoring.summary import FrameSummary
 
 Progress = Callable[[str], None]

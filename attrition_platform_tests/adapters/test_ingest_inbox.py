@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from attrition_platform.adapters import inbox as inbox_module
-from attrition_platform.adapters.batches import accept_generated, list_batches
-from attrition_platform.adapters.inbox import SweepReport, sweep_inbox
+from attrition_platform.adapters import drop_sweep
+from attrition_platform.adapters.batches import Batch, accept_generated, list_batches
+from attrition_platform.adapters.drop_sweep import SweepReport
+from attrition_platform.adapters.inbox import sweep_inbox
 from attrition_platform.contracts.model import Contract
 from attrition_platform.errors import RefusedFileError, StoreError
 
@@ -46,7 +47,7 @@ def drop(data: Path, name: str, content: bytes, *, seconds_ago: float = 60) -> P
     return path
 
 
-def sweep(data: Path) -> SweepReport:
+def sweep(data: Path) -> SweepReport[Batch]:
     return sweep_inbox(data / "inbox", data, CONTRACT)
 
 
@@ -208,13 +209,13 @@ def test_a_file_that_changes_while_it_is_copied_is_left_alone(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = drop(data, "june.csv", make_extract(1))
-    copy = inbox_module.copy_bytes
+    copy = drop_sweep.copy_bytes
 
     def copy_and_change(*args: object) -> None:
         copy(*args)  # type: ignore[arg-type]
         path.write_bytes(make_extract(1, 2))
 
-    monkeypatch.setattr(inbox_module, "copy_bytes", copy_and_change)
+    monkeypatch.setattr(drop_sweep, "copy_bytes", copy_and_change)
 
     assert sweep(data).left_alone == ["june.csv"]
     assert path.exists()
@@ -270,7 +271,7 @@ def test_a_kill_before_the_inbox_is_tidied_costs_nothing(data: Path, monkeypatch
 def test_two_threads_that_sweep_at_once_take_every_file_once(data: Path) -> None:
     for n in range(12):
         drop(data, f"{n:02}.csv", make_extract(n))
-    reports: list[SweepReport] = []
+    reports: list[SweepReport[Batch]] = []
     threads = [threading.Thread(target=lambda: reports.append(sweep(data))) for _ in range(3)]
 
     for thread in threads:

@@ -220,7 +220,7 @@ def test_a_certificate_of_another_name_gets_nothing(tmp_path: Path, monkeypatch:
 
 
 def test_a_password_is_not_sent_where_tls_was_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notification_channels, "_is_loopback", lambda _host: False)
+    monkeypatch.setattr(notification_channels, "is_loopback", lambda _host: False)
     with mailing() as server:
         problem = make_mail(url_of(server, "ana:pw@")).take(make_document())
 

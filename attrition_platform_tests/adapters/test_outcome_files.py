@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from attrition_platform.adapters import outcome_files
+from attrition_platform.adapters.drop_sweep import SweepReport
 from attrition_platform.adapters.outcome_files import (
-    OutcomeSweep,
+    OutcomeBatch,
     list_outcome_batches,
     read_outcomes,
     sweep_outcomes,
@@ -44,7 +45,7 @@ def drop(data: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
-def sweep(data: Path, contract: Contract = CONTRACT) -> OutcomeSweep:
+def sweep(data: Path, contract: Contract = CONTRACT) -> SweepReport[OutcomeBatch]:
     return sweep_outcomes(data / "outcomes", data, contract, KEY, settle_seconds=0.5)
 
 
@@ -191,7 +192,7 @@ def test_the_newest_date_counts_and_on_one_date_the_later_file(tmp_path: Path) -
 
 
 def test_nothing_dropped_is_nothing_known(tmp_path: Path) -> None:
-    assert sweep(tmp_path) == OutcomeSweep()
+    assert sweep(tmp_path) == SweepReport()
     assert read_outcomes(tmp_path, "staff").height == 0
 
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from attrition_platform.cli.dashboard_commands import read_runbooks
 from attrition_platform.dashboard.app import build_app
@@ -23,20 +16,17 @@ from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.window_report import WindowReport
 from attrition_platform_tests.conftest import CHECKOUT, Place
 from attrition_platform_tests.served_place import make_platform
+from attrition_platform_tests.watched_page import (
+    Site,
+    Watched,
+    answering,
+    assert_accessible,
+    keep_picture,
+)
 from attrition_platform_tests.watched_place import run, watched_place
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 CURIOUS = """<!DOCTYPE html><html lang="en"><title>Report</title><body><p id="told">nothing</p><script>
 const told = document.getElementById("told");
 const tries = [origin];
@@ -53,24 +43,10 @@ async def draw_a_curious_page(report: WindowReport) -> str | None:
     return None
 
 
-class Site:
+def serve(platform: Platform, **options: Any) -> Site:
     """A dashboard that listens on a port of its own."""
-
-    def __init__(self, platform: Platform, **options: Any) -> None:
-        runbooks = read_runbooks(CHECKOUT / "docs" / "runbooks")
-        app = build_app(platform, runbooks=runbooks, draw=draw_a_curious_page, **options)
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
+    runbooks = read_runbooks(CHECKOUT / "docs" / "runbooks")
+    return Site(build_app(platform, runbooks=runbooks, draw=draw_a_curious_page, **options))
 
 
 @pytest.fixture(scope="module", params=["empty", "in order", "troubled"])
@@ -85,61 +61,9 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         run("success", 30.0, "monitor"),
         run("running", 0.1, "monitor"),
     ]
-    site = Site(platform, history=lambda _: runs)
+    site = serve(platform, history=lambda _: runs)
     yield site
     site.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is missing; .ci/run installs it."
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
-
-
-class Watched:
-    """A page that remembers what it asked for and what it complained about."""
-
-    def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        options = {"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce", **options}
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
-        self.address = address
-        self.asked: list[str] = []
-        self.complaints: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-
-    def open(self, path: str = "/") -> Any:
-        self.page.goto(self.address + path)
-        return self.page
-
-    def assert_clean(self) -> None:
-        assert [url for url in self.asked if not url.startswith(f"{self.address}/")] == []
-        assert self.complaints == []
-
-
-def assert_accessible(page: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    options = {"runOnly": {"type": "tag", "values": AXE_TAGS}, "resultTypes": ["violations"]}
-    found = Axe().run(page, options=options).response
-    told = [(v["id"], [node["target"] for node in v["nodes"]][:3]) for v in found["violations"]]
-    assert told == []
-
-
-def keep_picture(page: Any, name: str) -> None:
-    """Keep a picture where a person asked for it: ATTRITION_SCREENSHOTS names a folder."""
-    folder = os.environ.get("ATTRITION_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -189,7 +113,7 @@ def test_a_page_is_kept_fresh_only_for_who_asks_and_can_be_stopped(site: Site, b
 
 
 def test_a_report_runs_its_scripts_and_reaches_nothing(browser: Any, tmp_path: Path) -> None:
-    site = Site(watched_place(tmp_path, troubled=True))
+    site = serve(watched_place(tmp_path, troubled=True))
     try:
         watched = Watched(browser, site.address)
         page = watched.open()
@@ -205,7 +129,7 @@ def test_a_report_runs_its_scripts_and_reaches_nothing(browser: Any, tmp_path: P
 
 
 def test_an_alert_leads_to_its_runbook(browser: Any, tmp_path: Path) -> None:
-    site = Site(watched_place(tmp_path, troubled=True))
+    site = serve(watched_place(tmp_path, troubled=True))
     try:
         watched = Watched(browser, site.address)
         page = watched.open("/on-call")
@@ -243,35 +167,20 @@ def test_the_whole_dashboard_of_a_place_where_data_has_drifted(
 ) -> None:
     """What a person sees at the address that `make ui` prints; the pictures of the README are of this."""
     place = drop_a_drifted_extract(finished, tmp_path)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
+    command = ("attrition", "dashboard")
     environment = place.environment | {"DAGSTER_HOME": str(CHECKOUT)}
-    with subprocess.Popen(
-        ["attrition", "dashboard", "--port", str(port)], cwd=CHECKOUT, env=environment
-    ) as server:
-        try:
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline:
-                try:
-                    urllib.request.urlopen(f"{address}/static/icon.svg", timeout=2).close()
-                    break
-                except OSError:
-                    assert server.poll() is None
-                    time.sleep(0.3)
-            watched = Watched(browser, address)
-            page = watched.open()
-            assert "remote work" in page.locator("main").inner_text()
-            keep_picture(page, "dashboard_executive")
-            page = watched.open("/on-call")
-            assert page.locator("section[aria-labelledby=runs] tbody tr").count() >= 3
-            keep_picture(page, "dashboard_on_call")
-            page = watched.open("/debug")
-            drifted = page.locator("section[aria-labelledby=drift] tbody tr:has(rect.raises) th")
-            assert set(drifted.all_inner_texts()) == {"remote_work", "probability"}
-            keep_picture(page, "dashboard_debug")
-            watched.assert_clean()
-            watched.context.close()
-        finally:
-            server.terminate()
+    log_file, path = tmp_path / "dashboard.log", "/static/icon.svg"
+    with answering(*command, environment=environment, log_file=log_file, path=path) as address:
+        watched = Watched(browser, address)
+        page = watched.open()
+        assert "remote work" in page.locator("main").inner_text()
+        keep_picture(page, "dashboard_executive")
+        page = watched.open("/on-call")
+        assert page.locator("section[aria-labelledby=runs] tbody tr").count() >= 3
+        keep_picture(page, "dashboard_on_call")
+        page = watched.open("/debug")
+        drifted = page.locator("section[aria-labelledby=drift] tbody tr:has(rect.raises) th")
+        assert set(drifted.all_inner_texts()) == {"remote_work", "probability"}
+        keep_picture(page, "dashboard_debug")
+        watched.assert_clean()
+        watched.context.close()

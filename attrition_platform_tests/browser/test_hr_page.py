@@ -5,20 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import random
-import shutil
-import socket
 import subprocess
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from attrition_platform.adapters.api_keys import ApiKeys
 from attrition_platform.scoring.exports import FORMULA_STARTS
@@ -28,25 +22,22 @@ from attrition_platform.serving.metrics import Metrics
 from attrition_platform.serving.service import PredictionService
 from attrition_platform.stages.platform import Platform
 from attrition_platform_tests.adapters.memory_prediction_log import MemoryPredictionLog
-from attrition_platform_tests.conftest import CHECKOUT, Place
+from attrition_platform_tests.conftest import Place
 from attrition_platform_tests.served_place import make_platform, record
+from attrition_platform_tests.watched_page import (
+    Site,
+    Watched,
+    answering,
+    assert_accessible,
+    keep_picture,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 V1 = "1" * 16
-AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-class Site:
+class Served(Site):
     """A service with a small champion, listening on a port of its own."""
 
     def __init__(self, platform: Platform) -> None:
@@ -56,86 +47,45 @@ class Site:
         host = ModelHost(platform, lambda *_: None)
         host.refresh()
         service = PredictionService(host, self.log, Metrics())
-        app = build_app(platform, service, self.keys, loopback=True)
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
+        super().__init__(build_app(platform, service, self.keys, loopback=True))
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     platform = make_platform(tmp_path_factory.mktemp("served"))
     record(platform, V1)
-    site = Site(platform)
+    site = Served(platform)
     yield site
     site.stop()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+class Form(Watched):
+    """The page for HR partners: it may refuse what a person enters, and keeps nothing in the browser."""
 
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is missing; .ci/run installs it."
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
-
-
-class Watched:
-    """A page that remembers what it asked for and what it complained about."""
-
-    def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        options = {"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce", **options}
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
-        self.address = address
-        self.asked: list[str] = []
-        self.complaints: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", self._on_console)
-
-    def _on_console(self, message: Any) -> None:
+    def on_console(self, message: Any) -> None:
         # That a request was refused is shown to the person; the browser notes it besides.
         if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
-            self.complaints.append(message.text)
+            super().on_console(message)
 
-    def open(self, path: str = "/") -> Any:
-        self.page.goto(self.address + path)
-        return self.page
+    def is_its_own(self, url: str) -> bool:
+        return super().is_its_own(url) or url.startswith(f"blob:{self.address}")
 
     def assert_clean(self) -> None:
-        elsewhere = [
-            url for url in self.asked if not url.startswith((self.address + "/", f"blob:{self.address}"))
-        ]
-        assert elsewhere == []
-        assert self.complaints == []
+        super().assert_clean()
         kept = "[localStorage.length, sessionStorage.length, document.cookie.length]"
         assert self.page.evaluate(kept) == [0, 0, 0]
 
 
 @pytest.fixture
-def watched(site: Site, browser: Any) -> Iterator[Watched]:
-    watched = Watched(browser, site.address)
+def watched(site: Served, browser: Any) -> Iterator[Form]:
+    watched = Form(browser, site.address)
     yield watched
     watched.assert_clean()
     watched.context.close()
 
 
 @pytest.fixture
-def page(watched: Watched) -> Any:
+def page(watched: Form) -> Any:
     page = watched.open()
     page.locator("form.card").wait_for()
     return page
@@ -143,16 +93,6 @@ def page(watched: Watched) -> Any:
 
 def text_of(page: Any, selector: str) -> str:
     return str(page.locator(selector).inner_text()).replace("\xa0", " ")
-
-
-def assert_accessible(page: Any) -> None:
-    """Run axe-core, which comes with its Python package, so that nothing is loaded from elsewhere."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    options = {"runOnly": {"type": "tag", "values": AXE_TAGS}, "resultTypes": ["violations"]}
-    found = Axe().run(page, options=options).response
-    told = [(v["id"], [node["target"] for node in v["nodes"]][:3]) for v in found["violations"]]
-    assert told == []
 
 
 def fill(page: Any, **values: str) -> None:
@@ -167,7 +107,7 @@ def fill(page: Any, **values: str) -> None:
             page.locator(f"input[name={name}]").fill(value)
 
 
-def test_one_person_by_keyboard_alone(page: Any, site: Site) -> None:
+def test_one_person_by_keyboard_alone(page: Any, site: Served) -> None:
     """From the address bar to tier and reasons without a mouse."""
     press = page.keyboard.press
     press("Tab")
@@ -235,7 +175,7 @@ def test_unknown_is_offered_only_where_the_contract_allows_it(page: Any) -> None
     ], "in the contract's order"
 
 
-def test_wrong_values_are_shown_at_their_fields_and_on_top(page: Any, site: Site) -> None:
+def test_wrong_values_are_shown_at_their_fields_and_on_top(page: Any, site: Served) -> None:
     n_before = len(site.log.since(0))
     fill(page, level="Mid", remote="No", promotions="1.5", pay="1,250")
     page.get_by_role("button", name="Estimate").click()
@@ -490,7 +430,7 @@ def test_rows_keep_the_numbers_that_a_spreadsheet_shows(page: Any) -> None:
     assert refused[1].startswith("5\tLevel\t")
 
 
-def test_a_large_table_goes_in_pieces_and_comes_back_in_order(page: Any, site: Site) -> None:
+def test_a_large_table_goes_in_pieces_and_comes_back_in_order(page: Any, site: Served) -> None:
     """Two pieces; the second is told to wait once, and the page does so by itself."""
     sizes: list[int] = []
 
@@ -587,8 +527,8 @@ def test_text_from_files_is_never_markup(page: Any) -> None:
 def test_a_needed_key_is_asked_for_and_kept_in_memory_only(tmp_path: Path, browser: Any, page: Any) -> None:
     platform = make_platform(tmp_path)
     record(platform, V1)
-    site = Site(platform)
-    watched = Watched(browser, site.address)
+    site = Served(platform)
+    watched = Form(browser, site.address)
     try:
         key = site.keys.add("hr", frozenset({"predict"}), at="2026-01-01T00:00:00+00:00")
         page = watched.open()
@@ -619,9 +559,9 @@ def test_a_needed_key_is_asked_for_and_kept_in_memory_only(tmp_path: Path, brows
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_view_is_accessible(site: Site, browser: Any, scheme: str) -> None:
+def test_every_view_is_accessible(site: Served, browser: Any, scheme: str) -> None:
     """axe-core finds nothing: names, labels, landmarks, contrast, in both colour schemes."""
-    watched = Watched(browser, site.address, color_scheme=scheme)
+    watched = Form(browser, site.address, color_scheme=scheme)
     page = watched.open()
     page.locator("form.card").wait_for()
     assert_accessible(page)
@@ -646,10 +586,10 @@ def test_every_view_is_accessible(site: Site, browser: Any, scheme: str) -> None
 
 @pytest.mark.parametrize("width", [320, 640])
 def test_nothing_needs_sideways_scrolling_on_a_small_or_zoomed_screen(
-    site: Site, browser: Any, width: int
+    site: Served, browser: Any, width: int
 ) -> None:
     """320 px is also 1280 px at 400 % zoom; 640 px is 1280 px at 200 %."""
-    watched = Watched(browser, site.address, viewport={"width": width, "height": 700})
+    watched = Form(browser, site.address, viewport={"width": width, "height": 700})
     page = watched.open()
     page.locator("form.card").wait_for()
 
@@ -672,7 +612,7 @@ def test_nothing_needs_sideways_scrolling_on_a_small_or_zoomed_screen(
     watched.context.close()
 
 
-def test_the_docs_page_shows_every_operation_with_an_example_that_works(watched: Watched) -> None:
+def test_the_docs_page_shows_every_operation_with_an_example_that_works(watched: Form) -> None:
     page = watched.open("/docs")
     page.locator(".operation").first.wait_for()
     with urllib.request.urlopen(f"{watched.address}/openapi.json") as answer:
@@ -686,8 +626,8 @@ def test_the_docs_page_shows_every_operation_with_an_example_that_works(watched:
 
 
 def test_a_service_without_a_model_says_so(tmp_path: Path, browser: Any) -> None:
-    site = Site(make_platform(tmp_path))
-    watched = Watched(browser, site.address)
+    site = Served(make_platform(tmp_path))
+    watched = Form(browser, site.address)
     try:
         page = watched.open()
         page.get_by_role("alert").filter(has_text="No model can serve").wait_for()
@@ -747,20 +687,7 @@ def make_people(fields: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def keep_picture(page: Any, name: str, selector: str | None = None) -> None:
-    """Keep a picture where a person asked for it: ATTRITION_SCREENSHOTS names a folder."""
-    folder = os.environ.get("ATTRITION_SCREENSHOTS")
-    if not folder:
-        return
-    clip = None
-    if selector is not None:
-        page.evaluate("window.scrollTo(0, 0)")
-        box = page.locator(selector).bounding_box()
-        clip = {"x": 0, "y": box["y"] - 20, "width": 1200, "height": min(box["height"] + 40, 1100)}
-    page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True, clip=clip)
-
-
-def visit(watched: Watched) -> None:
+def visit(watched: Form) -> None:
     """One person, a table and its teams with the model of the reference population."""
     page = watched.open()
     page.locator("form.card").wait_for()
@@ -783,26 +710,13 @@ def visit(watched: Watched) -> None:
     keep_picture(page, "hr_team", "#panel-teams")
 
 
-def test_the_whole_page_with_a_trained_champion(finished: Place, browser: Any) -> None:
+def test_the_whole_page_with_a_trained_champion(finished: Place, browser: Any, tmp_path: Path) -> None:
     """What a stranger does after `make train` and `make serve`; the pictures of the README are of this."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = ["attrition", "serve", "--port", str(port)]
-    with subprocess.Popen(command, cwd=CHECKOUT, env=finished.environment) as server:
-        try:
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline:
-                try:
-                    urllib.request.urlopen(f"{address}/v2/health/ready", timeout=2).close()
-                    break
-                except OSError:
-                    assert server.poll() is None
-                    time.sleep(0.3)
-            watched = Watched(browser, address)
-            visit(watched)
-            watched.assert_clean()
-            watched.context.close()
-        finally:
-            server.terminate()
+    log_file, path = tmp_path / "serve.log", "/v2/health/ready"
+    with answering(
+        "attrition", "serve", environment=finished.environment, log_file=log_file, path=path
+    ) as address:
+        watched = Form(browser, address)
+        visit(watched)
+        watched.assert_clean()
+        watched.context.close()

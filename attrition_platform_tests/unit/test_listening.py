@@ -25,14 +25,16 @@ def test_what_only_the_server_can_judge_is_left_to_it(host: str, port: int) -> N
     refuse_taken_port(host, port)
 
 
-@pytest.mark.parametrize("option", ["--port", "--dashboard-port"])
+@pytest.mark.parametrize(
+    ("option", "other_option"), [("--port", "--dashboard-port"), ("--dashboard-port", "--port")]
+)
 def test_the_ui_does_not_start_dagster_where_a_port_is_taken(
-    option: str, monkeypatch: pytest.MonkeyPatch
+    option: str, other_option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
     monkeypatch.setattr(run_commands, "_side_by_side", lambda main, *_: started.append(main) or 0)
     with socket.create_server(("127.0.0.1", 0)) as other:
-        done = CliRunner().invoke(run_commands.ui, [option, str(other.getsockname()[1])])
+        done = CliRunner().invoke(run_commands.ui, [option, str(other.getsockname()[1]), other_option, "0"])
 
     assert isinstance(done.exception, SettingsError)
     assert started == []
