@@ -106,11 +106,10 @@ def find_kind(name: str, start: bytes) -> ExtractKind:
             name, "wrong-extension", f"Only .csv, .csv.gz and .parquet are taken. {_SAVE_AS}"
         )
     if promised != actual:
-        raise RefusedFileError(
-            name,
-            "wrong-extension",
-            f"The name promises {promised} and the content is {actual}. Name it for what it is.",
-        )
+        # Whatever begins like nothing else is read as text: that is no proof that it is a table.
+        found = "its content is not" if actual == "csv" else f"its content is {actual}"
+        detail = f"The name promises {promised}, and {found}. Name it for what it is, or export it again."
+        raise RefusedFileError(name, "wrong-extension", detail)
     return actual
 
 
