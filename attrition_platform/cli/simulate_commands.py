@@ -133,7 +133,12 @@ def _progress(month: MonthRecord) -> str:
 
 
 def _show(report: YearReport, out: Path | None) -> None:
-    from attrition_platform.stages.simulated_report import champions_table, planted_table, summary
+    from attrition_platform.stages.simulated_report import (
+        champions_table,
+        planted_table,
+        quiet_months,
+        summary,
+    )
 
     for title, (header, rows) in (
         ("Planted and found", planted_table(report)),
@@ -147,6 +152,7 @@ def _show(report: YearReport, out: Path | None) -> None:
             click.echo(f"Refused in month {month.number}: {file} ({reason})")
     causes = ", ".join(f"{n} by {cause}" for cause, n in report.runs_by_cause.items())
     click.echo(f"{summary(report)} Started: {causes}.")
+    click.echo(quiet_months(report))
     if out is not None:
         click.echo(f"Written to {out}: report.md, report.json, year.png")
 

@@ -112,6 +112,7 @@ class _Year:
             self._answer_causes()
             self.clock.forward(days=1)  # who corrects a file needs a day
         self._monitor()
+        judged = newest_or_none(self.platform, "performance_report")
         champion = release_state(self.platform.ledger.records()).stable
         if champion is None:
             raise SimulationError(
@@ -128,6 +129,7 @@ class _Year:
             tuple(self.runs),
             tuple(dict.fromkeys(self.sightings)),
             tuple(self.refused),
+            None if judged is None else str(judged.facts["verdict"]),
         )
 
     def _worths(self, month: Month) -> tuple[Worth | None, Worth | None]:

@@ -143,9 +143,10 @@ class Month:
 def plan_year(n_months: int, n_rows: int, n_first_rows: int, seed: int) -> YearPlan:
     """Choose what goes wrong in which month.
 
-    The change of what makes people leave comes early, since outcomes take two to three months; the
-    change of the people comes late, since it replaces the champion again and again. A short plan leaves
-    out what can't be found within it.
+    The change of what makes people leave comes when outcomes have come in for a while: in at least a third
+    of the months that have any, it can't show yet, and an alarm about them would be false. (In 4 and 5 months
+    there is no room for that.) The change of the people comes late, since it replaces the champion again
+    and again. A short plan leaves out what can't be found within it.
 
     Raises
     ------
@@ -162,10 +163,11 @@ def plan_year(n_months: int, n_rows: int, n_first_rows: int, seed: int) -> YearP
             f"A year has at least {MIN_MONTHS} months, 1 to {BLOCK_ROWS} rows each, and a seed of at least 0."
         )
     rng = np.random.default_rng((seed, n_months))
-    concept = max(1, n_months // 4)
+    # Outcomes come in month 3 or 4 for the first time, and three months after the change at the latest.
+    concept = min(1 + -(-n_months // 3), n_months - 3)
     people = max(concept + 3, round(n_months * 0.75))
     months: dict[int, PlantKind] = {concept: "concept-drift", people: "data-drift"}
-    judged = range(concept, concept + 3)
+    judged = range(min(3, concept), concept + 3)  # their champion is needed until the change has shown
     for kind in _shuffled(_UNSETTLING, rng):
         free = [m for m in range(1, n_months + 1) if m not in months and m not in judged]
         if free:

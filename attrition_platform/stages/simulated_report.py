@@ -25,6 +25,8 @@ from attrition_platform.stages.simulated_year import Worth
 
 Sign = tuple[str, str]
 
+# Verdicts on outcomes that say something.
+JUDGED: Final = ("ok", "below-floor", "concept-drift")
 # Causes that are no alarm: something has arrived.
 ORDINARY: Final[frozenset[CauseKind]] = frozenset({"new-file", "volume", "event"})
 
@@ -120,6 +122,8 @@ class MonthRecord:
     sightings : tuple of Sighting
     refused : tuple of (str, str)
         File and reason.
+    performance : str or None
+        Verdict of the month's performance report; None before there was one.
     """
 
     number: int
@@ -130,6 +134,7 @@ class MonthRecord:
     runs: tuple[RunRecord, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    performance: str | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,24 @@ class YearReport:
         return not self.false_alarms and all(finding.found is not None for finding in self.findings)
 
     @property
+    def n_quiet_judged(self) -> int:
+        """Months in which outcomes were judged and no plant could show in them: any alarm would be false."""
+        return sum(
+            month.performance in JUDGED
+            and not any(_may_show(self.plan, plant, month.number) for plant in self._of_concept)
+            for month in self.months
+        )
+
+    @property
+    def n_false_performance_alarms(self) -> int:
+        """False alarms about outcomes."""
+        return sum(alarm.what == "performance" for alarm in self.false_alarms)
+
+    @property
+    def _of_concept(self) -> list[Plant]:
+        return [plant for plant in self.plan.plants if plant.kind == "concept-drift"]
+
+    @property
     def runs_by_cause(self) -> dict[str, int]:
         """Trainings by the cause that they are told by, the most frequent first."""
         counted = Counter(run.cause for month in self.months for run in month.runs)
@@ -222,6 +245,7 @@ class YearReport:
                 for finding in self.findings
             ],
             "false_alarms": [asdict(alarm) for alarm in self.false_alarms],
+            "quiet_months_judged": self.n_quiet_judged,
             "runs_by_cause": self.runs_by_cause,
             "refused": [
                 {"month": month.number, "file": file, "reason": reason}
@@ -260,13 +284,18 @@ def judge_year(plan: YearPlan, months: Sequence[MonthRecord]) -> YearReport:
     findings = tuple(
         _find(plan, plant, sightings) for plant in plan.plants if _visible_from(plan, plant) <= lived
     )
-    false_alarms = tuple(s for s in sightings if not any(_explains(plant, s) for plant in plan.plants))
+    false_alarms = tuple(s for s in sightings if not any(_explains(plan, plant, s) for plant in plan.plants))
     return YearReport(plan, tuple(months), findings, false_alarms)
 
 
-def _explains(plant: Plant, sighting: Sighting) -> bool:
+def _explains(plan: YearPlan, plant: Plant, sighting: Sighting) -> bool:
     known = PROOF[plant.kind] | CONSEQUENCES[plant.kind]
-    return plant.is_on(sighting.month) and sighting.sign in known
+    return _may_show(plan, plant, sighting.month) and sighting.sign in known
+
+
+def _may_show(plan: YearPlan, plant: Plant, month: int) -> bool:
+    """Whether it is in what the platform knows by that month: of concept drift, in its outcomes."""
+    return plant.is_on(month) and month >= _visible_from(plan, plant)
 
 
 def _visible_from(plan: YearPlan, plant: Plant) -> int:
@@ -274,7 +303,7 @@ def _visible_from(plan: YearPlan, plant: Plant) -> int:
 
 
 def _find(plan: YearPlan, plant: Plant, sightings: Sequence[Sighting]) -> Finding:
-    proofs = [s for s in sightings if plant.is_on(s.month) and s.sign in PROOF[plant.kind]]
+    proofs = [s for s in sightings if _may_show(plan, plant, s.month) and s.sign in PROOF[plant.kind]]
     visible = _visible_from(plan, plant)
     if not proofs:
         return Finding(plant, visible, None, None, 0)
@@ -358,6 +387,7 @@ def report_markdown(report: YearReport) -> str:
     parts += ["## Planted and found", _markdown(planted_table(report)), "\n".join(abouts), "## False alarms"]
     alarms = [[alarm.month, alarm.what, alarm.about, alarm.trigger] for alarm in report.false_alarms]
     parts.append(_markdown((("month", "what", "about", "by"), alarms)) if alarms else "None.")
+    parts.append(quiet_months(report))
     parts += ["## Champions", _markdown(champions_table(report))]
     blocked = Counter(name for month in report.months for run in month.runs for name in run.blockers)
     if blocked:
@@ -378,6 +408,18 @@ def summary(report: YearReport) -> str:
     alarms = "no false alarm" if n_alarms == 0 else f"{n_alarms} false alarms"
     n_runs = sum(report.runs_by_cause.values())
     return f"Found {n_found} of {len(report.findings)} plants; {alarms}; {n_runs} trainings."
+
+
+def quiet_months(report: YearReport) -> str:
+    """One or two sentences: how much the absence of false alarms about outcomes says."""
+    n, n_false = report.n_quiet_judged, report.n_false_performance_alarms
+    if n == 0:
+        return (
+            "In no month could an alarm about outcomes be false: none were judged before a change could show in "
+            "them. This year says nothing about false alarms of that kind."
+        )
+    alarms = f"{n_false} alarms, all of them false" if n_false else "no alarm"
+    return f"In {n} months outcomes were judged before any change could show in them: {alarms}."
 
 
 def _run_in_words(run: RunRecord) -> str:

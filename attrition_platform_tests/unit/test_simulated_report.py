@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from attrition_platform.modeling.policy import parse_policy
-from attrition_platform.population.scenario import HORIZON_DAYS, Plant, PlantKind, YearPlan, outcomes_arrive
+from attrition_platform.population.scenario import (
+    HORIZON_DAYS,
+    Plant,
+    PlantKind,
+    YearPlan,
+    outcomes_arrive,
+    plan_year,
+)
 from attrition_platform.stages.simulated_plot import year_plot
 from attrition_platform.stages.simulated_report import (
     CONSEQUENCES,
@@ -18,6 +25,7 @@ from attrition_platform.stages.simulated_report import (
     Sighting,
     judge_year,
     planted_table,
+    quiet_months,
     report_markdown,
     sightings_of_cause,
     sightings_of_changes,
@@ -75,6 +83,48 @@ def test_what_no_plant_explains_is_a_false_alarm() -> None:
         assert report.false_alarms == (alarm,)
         assert not report.is_sound
         assert f"| {alarm.month} | {alarm.what} | {alarm.about} |" in report_markdown(report)
+
+
+@pytest.mark.parametrize("verdict", ["below-floor", "concept-drift"])
+def test_what_outcomes_can_not_show_yet_is_a_false_alarm_and_finds_nothing(verdict: str) -> None:
+    planted = plan(("concept-drift", 3))
+    arrives = outcomes_arrive(planted, 3)
+    early, late = (
+        Sighting(month, "performance", verdict, "on_performance") for month in (arrives - 1, arrives)
+    )
+
+    report = judge_year(planted, lived(early))
+    assert report.false_alarms == (early,)
+    assert [finding.found for finding in report.findings] == [None]
+
+    report = judge_year(planted, lived(early, late))
+    assert report.false_alarms == (early,)
+    assert [(finding.found, finding.n_again) for finding in report.findings] == [(arrives, 0)]
+
+
+def test_a_year_has_months_in_which_an_alarm_about_outcomes_counts_as_false() -> None:
+    year = plan_year(12, 1_000, 2_000, 7)
+    first = min(outcomes_arrive(year, month) for month in range(1, 13))
+    alarms = [Sighting(n, "performance", "concept-drift", "on_performance") for n in range(first, 13)]
+
+    false = judge_year(year, [MonthRecord(12, "d", None, None, None, sightings=tuple(alarms))]).false_alarms
+
+    assert len(false) >= len(alarms) / 3
+
+
+def test_the_report_says_how_many_quiet_months_were_judged_and_that_a_short_year_has_none() -> None:
+    planted = plan(("concept-drift", 3))
+    arrives = outcomes_arrive(planted, 3)
+    judged = judge_year(planted, lived(performance="ok"))
+    unheard = judge_year(planted, lived(performance="cannot-judge"))
+    alarm = Sighting(arrives - 1, "performance", "below-floor", "on_performance")
+
+    assert judged.as_json()["quiet_months_judged"] == arrives
+    assert f"In {arrives} months outcomes were judged" in report_markdown(judged)
+    assert quiet_months(judged).endswith("no alarm.")
+    assert "1 alarms" in quiet_months(judge_year(planted, lived(alarm, performance="below-floor")))
+    assert unheard.n_quiet_judged == 0
+    assert "says nothing about false alarms" in report_markdown(unheard)
 
 
 def test_one_false_alarm_spoils_a_year_in_which_everything_was_found() -> None:
