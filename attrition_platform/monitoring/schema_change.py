@@ -8,11 +8,12 @@ names of categories that enough rows carry.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from attrition_platform.contracts.model import NUMERIC_KINDS, Column, Contract
+from attrition_platform.contracts.one_value import limits
 from attrition_platform.contracts.rows import category_matcher, why_no_category
 from attrition_platform.monitoring.summary import ColumnCounts, FrameSummary
 from attrition_platform.monitoring.unit_change import find_unit_change
@@ -72,7 +73,8 @@ def find_schema_changes(
     ----------
     reference, window : FrameSummary
         What the champion was made from, and the window's cells as they came: in validated rows an unseen
-        category or a number out of range would be gone.
+        category or a number out of range would be gone. What is as usual in the reference is no change,
+        so it should be of cells as they came too.
     extra : sequence of str
         Header cells that the contract does not know.
     n_normalised : mapping of str to int
@@ -177,7 +179,7 @@ def _new_categories(
     min_rows: int,
 ) -> list[SchemaChange]:
     seen = set(before.values)
-    rows = {str(v): n for v, n in zip(now.values, now.counts, strict=True) if v not in seen}
+    rows = {value: n for value, n in _by_category(now).items() if value not in seen}
     known = {_folded(value) for value in column.values}
     known.update(_folded(str(value)) for value in before.values)
     respelled = {value for value in rows if value not in column.values and _folded(value) in known}
@@ -192,6 +194,12 @@ def _new_categories(
         )
         numbers = {"n_rows": n_respelled, "share": share}
         found.append(SchemaChange("format-change", name, text, numbers))
+    match = category_matcher(column, contract.normalise)
+
+    def is_allowed(value: str) -> bool:
+        return value in column.values or bool(match(value))
+
+    found += _more_foreign(name, is_allowed, before, now, min_rows)
     n_new = sum(rows.values())
     if n_new < min_rows:
         return found
@@ -200,11 +208,9 @@ def _new_categories(
     listed = ", ".join(f"'{value}' ({rows[value]} rows)" for value in named)
     n_unnamed = len(rows) - len(named)
     rest = f"{n_unnamed} that can't be named here" if n_unnamed else ""
-    match = category_matcher(column, contract.normalise)
-    is_allowed = all(value in column.values or match(value) for value in rows)
     advice = (
         "The contract allows it, but the champion has never seen it: train again."
-        if is_allowed
+        if all(map(is_allowed, rows))
         else "If it is meant, add it to the contract's values and train again; else correct the export."
     )
     text = (
@@ -215,8 +221,33 @@ def _new_categories(
     return [*found, SchemaChange("new-category", name, text, numbers, tuple(named))]
 
 
+def _more_foreign(
+    name: str, is_allowed: Callable[[str], bool], before: ColumnCounts, now: ColumnCounts, min_rows: int
+) -> list[SchemaChange]:
+    """Categories that the contract does not have and that came before: named where there are more of them."""
+    usual = {v: n for v, n in _by_category(before).items() if not is_allowed(v)}
+    rows = {value: n for value, n in _by_category(now).items() if value in usual}
+    n_rows, share = sum(rows.values()), sum(rows.values()) / now.n_rows
+    share_before = sum(usual.values()) / before.n_rows
+    if n_rows < min_rows or not share - share_before >= MIN_FORMAT_SHARE:
+        return []
+    named = sorted((v for v, n in rows.items() if n >= min_rows and _may_be_named(v)), key=lambda v: -rows[v])
+    listed = ", ".join(f"'{value}' ({rows[value]} rows)" for value in named[:MAX_NAMED])
+    text = (
+        f"{share:.1%} of the rows have a category of '{name}' that the contract does not allow"
+        f"{f': {listed}' if listed else ''}; in the files of training {share_before:.1%} had. These rows are "
+        "set aside. Add the category to the contract's values and train again, or correct the export."
+    )
+    numbers = {"n_rows": n_rows, "share": share, "n_categories": len(rows)}
+    return [SchemaChange("new-category", name, text, numbers, tuple(named[:MAX_NAMED]))]
+
+
+def _by_category(counts: ColumnCounts) -> dict[str, int]:
+    return {str(value): n for value, n in zip(counts.values, counts.counts, strict=True)}
+
+
 def _unit_changes(name: str, column: Column, before: ColumnCounts, now: ColumnCounts) -> list[SchemaChange]:
-    change = find_unit_change(name, column, before, now)
+    change = find_unit_change(name, column, _allowed_numbers(column, before), now)
     if change is None:
         return []
     factor = f"{change.factor:.4g}" if change.factor >= 1 else f"1/{1 / change.factor:.4g}"
@@ -232,6 +263,14 @@ def _unit_changes(name: str, column: Column, before: ColumnCounts, now: ColumnCo
         "distance_after": change.distance_after,
     }
     return [SchemaChange("unit-change", name, text, numbers, blocks_scoring=True)]
+
+
+def _allowed_numbers(column: Column, counts: ColumnCounts) -> ColumnCounts:
+    """What training could read: a few typos of many digits would hide how large the others are."""
+    low, high = limits(column)
+    rows = zip(counts.numbers.tolist(), counts.counts, strict=True)
+    inside = [(value, n) for value, n in rows if low <= value <= high]
+    return ColumnCounts("number", tuple(v for v, _ in inside), tuple(n for _, n in inside))
 
 
 def _unified(name: str, n_unified: int, usual: float, n_rows: int, min_rows: int) -> list[SchemaChange]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
 from attrition_platform.errors import AttritionError, ReleaseError
 from attrition_platform.stages.challenger import MODEL_FILES, read_predictions
-from attrition_platform.stages.drift import store_reference
 from attrition_platform.stages.governance import score_incumbent
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.reference import store_reference
 from attrition_platform.stages.release import mirror, put_forward, registered_model, was_withdrawn
 
 if TYPE_CHECKING:
@@ -237,6 +237,7 @@ def _release(
     version, mlflow_run = facts["version"], measured["mlflow_run_id"]
     tags = {"identity": facts["identity"], "dagster.run_id": run_id}
     mlflow_version = platform.registry.register(registered_model(platform), mlflow_run, tags)
+    reference = store_reference(platform, validated, challenger).files
     payload = {
         "incumbent": decision.facts["incumbent"],
         "sha256": facts["identity"],
@@ -247,7 +248,8 @@ def _release(
         "reads": facts["reads"],
         "excluded_columns": facts["excluded_columns"],
         "metrics": {"test": facts["evaluation"]["metrics"]},
-        "reference": store_reference(platform, validated, challenger).files["reference.json"],
+        "reference": reference["reference.json"],
+        "received": reference["received.json"],
         "policy": {"name": platform.policy.name, "sha256": platform.policy_digest},
         "contract": {"name": platform.contract.name, "sha256": platform.contract_digest},
         "gates": decision.facts["gates"],

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from attrition_platform.adapters.step_cache import StepOutput, StepResult, code_version, digest
+from attrition_platform.contracts.model import NUMERIC_KINDS
 from attrition_platform.stages.counting import COUNTING_CODE, count_batch
-from attrition_platform.stages.ingest import Progress, read_columns, validate_one_batch
+from attrition_platform.stages.ingest import Progress, validate_one_batch
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.predicting import load_arm
+from attrition_platform.stages.reference import PREDICTION, reference_of, with_probabilities
 from attrition_platform.stages.release_state import release_state
 from attrition_platform.stages.views import newest_or_none
 
@@ -22,15 +24,14 @@ if TYPE_CHECKING:
     import polars as pl
 
     from attrition_platform.adapters.batches import Batch
+    from attrition_platform.contracts.model import Contract
     from attrition_platform.monitoring.summary import FrameSummary
     from attrition_platform.ports import LedgerRecord
     from attrition_platform.scoring.predictor import Arm
 
-PREDICTION = "probability"
-PROBABILITY_DIGITS = 3
 WINDOW_DIGITS = 16
 MAX_SERVED = 200_000
-_CODE = ("monitoring", *COUNTING_CODE, "stages/drift.py")
+_CODE = ("monitoring", *COUNTING_CODE, "stages/drift.py", "stages/reference.py")
 
 
 @dataclass(frozen=True)
@@ -47,53 +48,6 @@ class Served:
 
     day: str
     summary: FrameSummary
-
-
-def store_reference(platform: Platform, validated: StepResult, challenger: StepResult) -> StepResult:
-    """Summarise the data that a challenger was made from, and its probabilities on the test side.
-
-    Returns
-    -------
-    StepResult
-        File ``reference.json``: exact counts of each column that the model reads, and of the
-        probabilities to three digits.
-    """
-    columns = tuple(challenger.facts["reads"])
-
-    def compute(out: StepOutput) -> None:
-        import polars as pl
-
-        from attrition_platform.monitoring.summary import summarise
-
-        rows = summarise(read_columns(platform, validated, columns), platform.contract, columns)
-        tested = pl.read_parquet(platform.file(challenger.files["predictions.parquet"]), columns=["y_prob"])
-        summary = _with_probabilities(rows, tested["y_prob"])
-        out.file("reference.json").write_bytes(summary.to_json())
-        out.facts.update(n_rows=summary.n_rows, columns=sorted(summary.columns))
-
-    return platform.steps.run(
-        "reference",
-        compute,
-        code=code_version("monitoring/summary.py", "stages/drift.py"),
-        inputs={name: validated.facts["columns"][name] for name in columns}
-        | {"challenger": challenger.data_version},
-        config={"contract": platform.contract_digest},
-    )
-
-
-def reference_of(platform: Platform, champion: LedgerRecord | None) -> FrameSummary | str:
-    """Read the champion's stored reference, or say in words why there is none."""
-    from attrition_platform.monitoring.summary import FrameSummary
-
-    if champion is None:
-        return "There is no champion yet, so there is nothing to compare with."
-    sha256 = champion.payload.get("reference")
-    if sha256 is None:
-        return (
-            f"Champion {champion.version} was released before references were stored; "
-            "the next one that is promoted brings its own."
-        )
-    return FrameSummary.from_json(platform.steps.store.verify(sha256).read_bytes())
 
 
 def judge_newest(platform: Platform, raw: StepResult, tell: Progress) -> StepResult:
@@ -192,21 +146,23 @@ def _judge(
     if isinstance(reference, str) or champion is None:
         return facts
     validated = validate_one_batch(platform, batch, tell)
-    windows = {facts["window"]: _batch_summary(platform, batch, validated, champion)}
+    received = _batch_summary(platform, batch, validated, champion)
+    like = reference.valid if reference.received is None else reference.received
+    window = received if reference.received is not None else _valid_summary(platform, validated, received)
+    windows = {facts["window"]: (like, window)}
     if served is not None:
-        windows[served.day] = served.summary
+        windows[served.day] = (_only(reference.valid, served.summary), served.summary)
     # Windows of one evening share the year's chance of a false alarm.
     rule = platform.policy.drift
     shared = rule.model_copy(update={"windows_per_year": rule.windows_per_year * len(windows)})
-    for name, summary in windows.items():
-        known = _only(reference, summary)
+    for name, (known, summary) in windows.items():
         verdict = judge_drift(known, summary, shared)
         facts["windows"].append({"window": name, "n_rows": summary.n_rows, **verdict.as_json()})
         facts["drifted"] |= verdict.drifted
         facts["columns"] += [column for column in verdict.columns if column not in facts["columns"]]
         if verdict.score is not None:
             facts["score"] = max(facts["score"] or 0.0, verdict.score)
-    changes = _schema_changes(platform, batch, validated, reference, windows[facts["window"]])
+    changes = _schema_changes(platform, batch, validated, like, received)
     facts["schema_changes"] = [*changes, *(_missing(entry) for entry in refused)]
     facts["blocks_scoring"] = any(change["blocks_scoring"] for change in changes)
     return facts
@@ -258,13 +214,6 @@ def _only(reference: FrameSummary, window: FrameSummary) -> FrameSummary:
     return reference
 
 
-def _with_probabilities(rows: FrameSummary, probabilities: pl.Series) -> FrameSummary:
-    from attrition_platform.monitoring.summary import count_numbers
-
-    rounded = count_numbers(probabilities.round(PROBABILITY_DIGITS))
-    return replace(rows, columns=rows.columns | {PREDICTION: rounded})
-
-
 def _batch_summary(
     platform: Platform, batch: Batch, validated: StepResult, champion: LedgerRecord
 ) -> FrameSummary:
@@ -275,7 +224,21 @@ def _batch_summary(
     if "valid.parquet" not in validated.files:
         return summary
     valid = platform.file(validated.files["valid.parquet"])
-    return _with_probabilities(summary, score_rows(platform, valid, load_arm(platform, champion)))
+    return with_probabilities(summary, score_rows(platform, valid, load_arm(platform, champion)))
+
+
+def _valid_summary(platform: Platform, validated: StepResult, received: FrameSummary) -> FrameSummary:
+    """The same columns of the rows that keep the contract: all that older champions have stored of theirs."""
+    import polars as pl
+
+    from attrition_platform.monitoring.summary import summarise
+
+    if "valid.parquet" not in validated.files:
+        return received
+    names = [name for name in received.columns if name != PREDICTION]
+    rows = pl.read_parquet(platform.file(validated.files["valid.parquet"]), columns=names)
+    counted = summarise(rows, platform.contract, names)
+    return replace(counted, columns=received.columns | counted.columns)
 
 
 def score_rows(platform: Platform, valid: Path, arm: Arm) -> pl.Series:
@@ -327,13 +290,34 @@ def _served_yesterday(platform: Platform, champion: LedgerRecord) -> Served | No
     inputs = [record.inputs for record in records if record.inputs is not None]
     rows = FrameSummary(len(records), {})
     if len(inputs) == len(records):
-        cells = pl.DataFrame(
-            [{name: _cell(value) for name, value in json.loads(text).items()} for text in inputs]
-        )
-        columns = [name for name in champion.payload["reads"] if name in cells.columns]
-        rows = summarise(cells, platform.contract, columns)
-    return Served(begin.date().isoformat(), _with_probabilities(rows, probabilities))
+        cells = typed_inputs(inputs, platform.contract, champion.payload["reads"])
+        rows = summarise(cells, platform.contract, cells.columns)
+    return Served(begin.date().isoformat(), with_probabilities(rows, probabilities))
 
 
-def _cell(value: object) -> str | None:
-    return None if value is None else str(value)
+def typed_inputs(inputs: Sequence[str], contract: Contract, reads: Sequence[str]) -> pl.DataFrame:
+    """Lay out the inputs of logged predictions as validated rows have them.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        JSON objects by canonical name: numbers, texts, dates in ISO form, and null.
+    reads : sequence of str
+        Columns of the model; one that a record has not is null there.
+
+    Returns
+    -------
+    DataFrame
+        Numbers as Float64, since the contract's decimal separator is that of files; all else as text.
+    """
+    import polars as pl
+
+    told = [json.loads(text) for text in inputs]
+    columns = []
+    for name in reads:
+        is_number = contract.columns[name].kind in NUMERIC_KINDS
+        cells = [row.get(name) for row in told]
+        if not is_number:
+            cells = [None if cell is None else str(cell) for cell in cells]
+        columns.append(pl.Series(name, cells, dtype=pl.Float64 if is_number else pl.String, strict=False))
+    return pl.DataFrame(columns)

@@ -129,7 +129,7 @@ def test_outcomes_that_arrive_later_become_labels(copy: Place) -> None:
 def test_before_the_first_champion_there_is_nothing_to_compare_with(place: Place) -> None:
     report = watch(place, extract())
 
-    assert report["problem"].startswith("There is no champion yet")
+    assert report["problem"].startswith("There was no champion yet when this window was judged")
     assert (report["drifted"], report["score"], report["reference"]) == (False, None, None)
 
 
