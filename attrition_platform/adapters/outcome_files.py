@@ -13,6 +13,7 @@ unlike an extract, an accepted outcome file leaves no employee id behind.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections import Counter
@@ -113,12 +114,18 @@ def sweep_outcomes(
         _judge(staged, place, contract, key, report)
 
     return sweep_folder(
-        entries, place, contract.name, judge, settle_seconds=settle_seconds, max_bytes=MAX_FILE_BYTES
+        entries, place, contract.name, judge, max_bytes=MAX_FILE_BYTES, settle_seconds=settle_seconds
     )
 
 
-def read_outcomes(data_dir: Path, contract_name: str) -> pl.DataFrame:
+def read_outcomes(data_dir: Path, contract_name: str, *, until: dt.date | None = None) -> pl.DataFrame:
     """Say what is known of each employee.
+
+    Parameters
+    ----------
+    until : date or None
+        Leave out what has a later date. Who gives notice for September has not left in May, and what was
+        heard until May must not be forgotten over it; None takes all dates.
 
     Returns
     -------
@@ -136,6 +143,8 @@ def read_outcomes(data_dir: Path, contract_name: str) -> pl.DataFrame:
     import polars as pl
 
     known = _news(data_dir / "outcomes", contract_name)
+    if until is not None:
+        known = known.filter(pl.col("date") <= until)
     newest_last = known.sort("pseudonym", "date", "sequence", maintain_order=True)
     return newest_last.unique("pseudonym", keep="last", maintain_order=True).select(
         pl.col("pseudonym"), pl.col("date"), pl.col("left")

@@ -72,7 +72,7 @@ class PerformanceRule(Strict):
     min_labels : int
         Fewer carry no verdict.
     min_accuracy, min_recall : float
-        Floors; an alarm needs the whole 95 % interval below one.
+        Floors; an alarm needs the window to be further below one than chance brings at any look of a year.
     alpha : float
         Chance that concept drift is found in a year without any.
     """

@@ -12,8 +12,13 @@ shares that are fixed beforehand, so there is no further price for looking at ma
 
 Within a cell the evidence is a sum over labels for each alternative and each week that it may begin in: it
 doesn't depend on the order in which outcomes arrive, and late ones do no harm. What does harm is hearing
-more of those who left than of those who stayed, and counting one leaver in several weeks as several: see
-`performance.independent_labels`.
+more of those who left than of those who stayed (see `performance.join_outcomes`), and counting one leaver in
+several weeks as several (see `performance.independent_labels`).
+
+A change that stands must stay found, and a model that was right for ten years must not be beyond doubt. So
+years of `N_WEEKS` weeks, which begin at the same time for all models, each have a test of their own; a test
+reads on through the year after its own, and the evidence is the mean of the two tests that are under way, a
+mean of e-values again. In any year they are the same two, so the chance of a false alarm is `alpha` a year.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ ODDS: Final = (1.5, 3.0, 8.0, 1 / 1.5, 1 / 3.0, 1 / 8.0)
 ODDS_STAKES: Final = (1 / 6,) * 6
 BAND_EDGES: Final = (0.2, 0.4, 0.6, 0.8)
 SHARES: Final[dict[CellKind, float]] = {"overall": 0.25, "band": 0.25, "category": 0.5}
-# Alternatives begin in one of so many weeks; after them the test starts again, with all of its alpha.
+# Alternatives begin in one of so many weeks; after them another test starts, and this one ends a year later.
 N_WEEKS: Final = 52
 MIN_NAMED_LABELS: Final = 10
 # Standard deviations; one column in a thousand goes over it by chance.
@@ -101,7 +106,7 @@ class ConceptVerdict:
     log_e : float
         Logarithm of the evidence now. Without drift, ``exp(log_e)`` is 1 or less on average.
     alpha : float
-        Chance that `is_found` ever becomes true in a year without drift.
+        Chance that `is_found` ever is true in a year, if there was no drift in it and in the year before.
     n_labels, n_unreadable : int
         Labels that were read, and those left out because their probability is no probability.
     column : str or None
@@ -166,8 +171,8 @@ def judge_concept(
     ----------
     labels : DataFrame
         Columns `at` (Datetime or microseconds since 1970), `probability`, `left` (Boolean, no nulls) and
-        those of `categories`; each employee at most once per horizon. Of more than `N_WEEKS` weeks the
-        newest year is read, counted from the first label: years don't overlap.
+        those of `categories`; each employee at most once per horizon. Read are those of the newest label's
+        year and of the year before, see `read_from`.
     rule : PerformanceRule
         Its `alpha`; a column is looked for in the newest `window_labels` labels.
     categories : mapping of str to sequence of str
@@ -211,7 +216,7 @@ def evidence_by_week(
     *,
     margin: float = MARGIN,
 ) -> Floats:
-    """Logarithm of the evidence as it was after each week, had outcomes come in order.
+    """Logarithm of the evidence after each week, had outcomes come in order.
 
     Parameters
     ----------
@@ -221,9 +226,29 @@ def evidence_by_week(
     Returns
     -------
     ndarray of shape (n_weeks,)
-        The last one is what `judge_concept` reads.
+        From the first label's week that is read to the newest one's; the last is what `judge_concept`
+        reads. In weeks of the earlier year the later test has not begun and counts as 1.
     """
-    return _Evidence.of(labels, categories or {}, margin).total
+    found = _Evidence.of(labels, categories or {}, margin)
+    return found.total[int(found.week.min()) :]
+
+
+def read_from(at: int) -> int:
+    """Time from which on labels are read where the newest one is of the time `at`.
+
+    Parameters
+    ----------
+    at : int
+        Microseconds since 1970.
+
+    Returns
+    -------
+    int
+        Microseconds since 1970: the begin of the year before that of `at`, in years of `N_WEEKS` weeks. It
+        is the same all year, because evidence that begins elsewhere at every look would be no evidence.
+    """
+    week = (at - _MONDAY) // WEEK_MICROSECONDS
+    return (week // N_WEEKS - 1) * N_WEEKS * WEEK_MICROSECONDS + _MONDAY
 
 
 @dataclass(frozen=True)
@@ -239,7 +264,10 @@ class _Group:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """E-processes of all cells; `courses` are of shape (n_values, n_weeks), one for each group."""
+    """E-processes of all cells; `courses` are of shape (n_values, n_weeks), one for each group.
+
+    Weeks are counted from `read_from`, so there are more than `N_WEEKS` of them and at most twice as many.
+    """
 
     week: Ints
     p: Floats
@@ -249,7 +277,7 @@ class _Evidence:
 
     @classmethod
     def of(cls, labels: pl.DataFrame, categories: Mapping[str, Sequence[str]], margin: float) -> _Evidence:
-        labels, week = _newest_year(labels)
+        labels, week = _newest_years(labels)
         p = labels["probability"].cast(pl.Float64).to_numpy()
         left = labels["left"].to_numpy().astype(np.bool_)
         groups = _groups(labels, p, categories)
@@ -298,16 +326,14 @@ def _is_probability() -> pl.Expr:
     return p.is_between(0.0, 1.0).fill_null(value=False)  # NaN stands above every number
 
 
-def _newest_year(labels: pl.DataFrame) -> tuple[pl.DataFrame, Ints]:
-    """Labels of the year that runs, and each one's week in it, from 0."""
+def _newest_years(labels: pl.DataFrame) -> tuple[pl.DataFrame, Ints]:
+    """Labels of the year that runs and of the one before, and each one's week in them, from 0."""
     at = labels["at"].cast(pl.Int64).to_numpy()
     if len(at) == 0:
         return labels, np.zeros(0, dtype=np.int64)
-    week = (at - _MONDAY) // WEEK_MICROSECONDS
-    week = week - week.min()
-    start = week.max() // N_WEEKS * N_WEEKS
-    kept = week >= start
-    return labels.filter(pl.Series(kept)), week[kept] - start
+    week = (at - read_from(int(at.max()))) // WEEK_MICROSECONDS
+    kept = week >= 0
+    return labels.filter(pl.Series(kept)), week[kept]
 
 
 def _bets(p: Floats, left: NDArray[np.bool_], margin: float) -> Floats:
@@ -342,7 +368,10 @@ def _groups(labels: pl.DataFrame, p: Floats, categories: Mapping[str, Sequence[s
 
 
 def _course(group: _Group, week: Ints, bets: Floats) -> Floats:
-    """Log e-value of each value of a group after each week, of shape (n_values, n_weeks)."""
+    """Log e-value of each value of a group after each week, of shape (n_values, n_weeks).
+
+    Half of the stake is on the test that began with the year before, half on the one of the year that runs.
+    """
     n_values, n_weeks = len(group.values), int(week.max()) + 1
     place = group.codes * n_weeks + week
     by_odds: list[Floats] = [
@@ -350,7 +379,11 @@ def _course(group: _Group, week: Ints, bets: Floats) -> Floats:
         for i in range(bets.shape[1])
     ]
     together: Floats = np.stack(by_odds, axis=-1).reshape(n_values, n_weeks, len(ODDS))
-    return wealth(together, ODDS_STAKES, N_WEEKS)
+    earlier = wealth(together, ODDS_STAKES, N_WEEKS)
+    running = np.zeros_like(earlier)
+    running[:, N_WEEKS:] = wealth(together[:, N_WEEKS:], ODDS_STAKES, N_WEEKS)
+    course: Floats = np.logaddexp(earlier, running) - np.log(2.0)
+    return course
 
 
 def _cells(group: _Group, course: Floats, p: Floats, left: NDArray[np.bool_]) -> list[Cell]:

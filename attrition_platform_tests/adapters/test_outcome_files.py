@@ -82,6 +82,19 @@ def test_outcomes_are_read_by_either_name_of_the_id_and_in_any_words(tmp_path: P
     assert frame["pseudonym"].is_sorted()
 
 
+def test_what_lies_ahead_does_not_hide_what_is_known(tmp_path: Path) -> None:
+    """Somebody gives notice for September, and a contract ends in December: in May both are there."""
+    drop(tmp_path, "april.csv", HEADER + "1,2026-04-30,stayed\n2,2026-04-30,stayed\n3,2026-04-30,left\n")
+    drop(tmp_path, "notice.csv", HEADER + "1,2026-09-30,left\n2,2026-12-31,stayed\n4,2026-06-01,left\n")
+    sweep(tmp_path)
+
+    in_may = read_outcomes(tmp_path, "staff", until=dt.date(2026, 5, 20))
+
+    assert (in_may["date"].unique().to_list(), in_may["left"].sum()) == ([dt.date(2026, 4, 30)], 1)
+    assert read_outcomes(tmp_path, "staff", until=dt.date(2026, 9, 30))["left"].sum() == 3
+    assert known(tmp_path)["2"] == ("2026-12-31", False)
+
+
 def test_no_employee_id_is_stored(tmp_path: Path) -> None:
     drop(tmp_path, "a.csv", HEADER + "Grete-4711,2026-03-31,left\n")
 

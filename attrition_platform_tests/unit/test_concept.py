@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from attrition_platform.monitoring.concept import (
     WEEK_MICROSECONDS,
     evidence_by_week,
     judge_concept,
+    read_from,
 )
 
 RULE = PerformanceRule()
@@ -150,14 +152,65 @@ def test_false_alarms_stay_below_alpha_over_a_year_of_weekly_looks() -> None:
     assert alarms / n_years <= alpha
 
 
-def test_a_second_year_starts_again() -> None:
-    p = spread(2 * N_WEEKS * 20)
-    broken_first_year = np.where(np.arange(len(p)) < N_WEEKS * 20, 1 - p, p)
-    frame = labels(p, broken_first_year, per_week=20)
+def in_years(n_years: int, truth: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> pl.DataFrame:
+    """Twenty labels a week from the first Monday of a test's year on; `truth` of year and probability."""
+    per_week = 20
+    p = spread(n_years * N_WEEKS * per_week)
+    year = np.arange(len(p)) // (N_WEEKS * per_week)
+    frame = labels(p, truth(year, p), per_week=per_week)
+    return frame.with_columns(pl.col("at") + read_from(0) + 3 * N_WEEKS * WEEK_MICROSECONDS)
 
-    assert judge_concept(frame[: N_WEEKS * 20], RULE).is_found
+
+def test_a_change_that_stands_stays_found_over_the_turn_of_a_year() -> None:
+    frame = in_years(3, lambda year, p: np.clip(p + 0.2, 0, 1))
+
+    weeks = [20, N_WEEKS, *range(N_WEEKS + 1, N_WEEKS + 8), 2 * N_WEEKS, 2 * N_WEEKS + 1, 3 * N_WEEKS]
+
+    assert [week for week in weeks if not judge_concept(frame.head(20 * week), RULE).is_found] == []
+
+
+def test_what_was_wrong_two_years_ago_is_forgotten() -> None:
+    frame = in_years(3, lambda year, p: np.where(year == 0, 1 - p, p))
+
+    assert judge_concept(frame.head(20 * N_WEEKS), RULE).is_found
     verdict = judge_concept(frame, RULE)
-    assert (verdict.is_found, verdict.n_labels) == (False, N_WEEKS * 20)
+    assert (verdict.is_found, verdict.n_labels) == (False, 2 * 20 * N_WEEKS)
+
+
+def test_two_years_without_a_change_do_not_make_it_slower_to_find_one() -> None:
+    frame = in_years(3, lambda year, p: np.where(year == 2, np.clip(p + 0.2, 0, 1), p))
+
+    def weeks_until_found(first_row: int) -> int:
+        ends = range(1, N_WEEKS)
+        read = {n: frame[first_row : 20 * (2 * N_WEEKS + n)] for n in ends}
+        return next(n for n in ends if judge_concept(read[n], RULE).is_found)
+
+    assert weeks_until_found(0) <= weeks_until_found(2 * N_WEEKS * 20) + 1
+
+
+def test_when_the_oldest_labels_are_no_longer_read_the_evidence_is_the_same() -> None:
+    """A test that began at the oldest label at hand would begin anew at every look."""
+    frame = in_years(3, lambda year, p: np.clip(p + 0.1, 0, 1))
+    needed = frame.filter(pl.col("at") >= read_from(int(frame["at"][-1])))
+
+    assert needed.height == 2 * 20 * N_WEEKS
+    assert judge_concept(needed, RULE) == judge_concept(frame, RULE)
+
+
+@pytest.mark.slow
+def test_false_alarms_stay_below_alpha_in_each_year_of_three() -> None:
+    n_runs, alpha = 150, 0.1
+    alarms = np.zeros(3)
+    for run in range(n_runs):
+        p = np.random.default_rng(run).beta(2.0, 2.0, 3 * N_WEEKS * 10)
+        frame = labels(p, p, seed=run, per_week=10).with_columns(
+            pl.col("at") + read_from(0) + 3 * N_WEEKS * WEEK_MICROSECONDS
+        )
+        for year in range(3):
+            looks = evidence_by_week(frame.head((year + 1) * N_WEEKS * 10), CATEGORIES)[-N_WEEKS:]
+            alarms[year] += looks.max() >= -np.log(alpha)
+
+    assert (alarms / n_runs <= alpha).all()
 
 
 def test_values_that_the_contract_does_not_know_share_one_cell_and_few_are_not_named() -> None:
