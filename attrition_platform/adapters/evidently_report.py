@@ -4,8 +4,10 @@ Evidently takes four seconds to import and 50 MB of rows to plot, so it is loade
 What it raises on (empty columns, missing ones) or draws as NaN (constant ones) is left out and said so.
 
 The page holds no employee: no ids, no protected columns, no category that too few people carry, and each
-point of its line charts is the mean of at least `min_named_rows` shuffled rows. It loads nothing from the
-network: a content security policy in it forbids that.
+point of its line charts is the mean of at least `min_named_rows` shuffled rows. On either side, no number
+lies beyond the smallest and the largest one that so many people reach: what does is drawn there, so that the
+ends of a histogram are nobody's own. It loads nothing from the network: a content security policy in it
+forbids that, and no category's name can end a script.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 MAX_ROWS: Final = 50_000
 MAX_CATEGORIES: Final = 50
 OTHERS: Final = "(others)"
+LESS_THAN: Final = "\u2039"  # what a name shows for "<", which could end a script
 SEED: Final = 7
 
 _METHODS: Final[dict[str, Method]] = {
@@ -90,7 +93,8 @@ def write_report(
     prediction : str or None
         Name of a column of probabilities that both frames have.
     min_named_rows : int
-        Categories that the contract does not declare and fewer rows carry are shown together.
+        Categories that the contract does not declare and fewer rows carry are shown together, and numbers
+        that fewer rows reach are drawn at the first one that so many do.
 
     Returns
     -------
@@ -103,10 +107,15 @@ def write_report(
         kinds[prediction] = "number"
     frames = [_drawn(frame, kinds) for frame in (reference, current)]
     shown = _comparable(frames, kinds, min_named_rows, left_out)
-    for name, kind in shown.items():
+    for name, kind in list(shown.items()):
         if kind == "category":
             declared = contract.columns[name].values
             frames = _without_rare(frames, name, declared, min_named_rows)
+        elif (clipped := _without_ends(frames, name, min_named_rows)) is not None:
+            frames = clipped
+        else:
+            left_out[name] = "all but a few rows have one and the same value"
+            del shown[name]
     page = ReportPage(out, tuple(shown), left_out, frames[0].height, frames[1].height)
     text = _empty_page()
     if shown:
@@ -226,10 +235,32 @@ def _comparable(
 _SIDES: Final = ("the reference", "the window")
 
 
+def _without_ends(frames: Sequence[pl.DataFrame], name: str, min_rows: int) -> list[pl.DataFrame] | None:
+    """Draw what lies beyond the smallest and the largest value that enough rows of its side reach at it.
+
+    Evidently gives each side a histogram of its own, so that each has its own ends. None where one and the
+    same value is left.
+    """
+    import polars as pl
+
+    ends, clipped = set(), []
+    for frame in frames:
+        values = frame[name].drop_nulls().sort()
+        # Fewer than twice as many rows leave nothing but the one in the middle.
+        first = min(min_rows, values.len() // 2 + 1) - 1
+        low, high = values[first], values[max(-min_rows, first - values.len())]
+        ends |= {low, high}
+        clipped.append(frame.with_columns(pl.col(name).clip(low, high)))
+    return clipped if len(ends) > 1 else None
+
+
 def _without_rare(
     frames: Sequence[pl.DataFrame], name: str, declared: Sequence[str], min_rows: int
 ) -> list[pl.DataFrame]:
-    """Throw categories together that few people carry, and all after the most frequent ones."""
+    """Throw categories together that few people carry, and all after the most frequent ones.
+
+    Evidently writes names into its scripts as they are.
+    """
     import polars as pl
 
     counts = pl.concat([frame[name] for frame in frames]).drop_nulls().value_counts(sort=True, name="n")
@@ -238,7 +269,8 @@ def _without_rare(
     names = kept.head(MAX_CATEGORIES).to_list()
     cells = pl.col(name)
     shown = pl.when(cells.is_in(names) | cells.is_null()).then(cells).otherwise(pl.lit(OTHERS))
-    return [frame.with_columns(shown.alias(name)) for frame in frames]
+    safe = shown.str.replace_all("<", LESS_THAN, literal=True)
+    return [frame.with_columns(safe.alias(name)) for frame in frames]
 
 
 def _as_pandas(frame: pl.DataFrame, rows_per_point: int) -> Any:
@@ -281,6 +313,10 @@ def _with_notes(text: str, page: ReportPage, sizes: Sequence[tuple[int, int]]) -
         if n_drawn < n_rows
     ]
     notes += [f"Column {name} is left out: {why}." for name, why in page.left_out.items()]
+    notes.append(
+        "The smallest and largest few numbers of each column are drawn at the next one, so that the ends "
+        "of a chart are no single person's."
+    )
     notes.append(
         "These are Evidently's customary statistics and limits. What raises an alarm is decided by the "
         "platform's own tests, see drift_report."

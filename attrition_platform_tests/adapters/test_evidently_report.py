@@ -15,6 +15,7 @@ import pytest
 from attrition_platform.adapters.evidently_report import (
     MAX_ROWS,
     OTHERS,
+    _without_ends,
     evidently_statistics,
     write_report,
 )
@@ -78,7 +79,7 @@ def test_a_page_shows_each_column_and_the_prediction(tmp_path: Path) -> None:
 def test_a_page_holds_no_pseudonym_no_protected_column_and_no_row(tmp_path: Path) -> None:
     """Pay to the cent tells people apart: no number on the page may be one of theirs."""
     reference, current = employees(600, 1), employees(45, 2)
-    ends = {float(v) for f in (reference, current) for v in (f["pay"].min(), f["pay"].max())}  # type: ignore[arg-type]
+    pay = [sorted(side["pay"]) for side in (reference, current)]
 
     page, text = page_of(tmp_path, reference, current, "pseudonym", "age", "left", "pay", "nonsense")
 
@@ -87,8 +88,60 @@ def test_a_page_holds_no_pseudonym_no_protected_column_and_no_row(tmp_path: Path
     assert "ps000000" not in text
     assert "protected" in page.left_out["age"]
     shown = {float(number) for number in re.findall(r"(?<![\d.])\d+\.\d+(?![\d.])", text)}
-    # The ends of a histogram are the smallest and largest value, as in any histogram.
-    assert not shown & (set(reference["pay"]) | set(current["pay"])) - ends
+    # The ends of a histogram are a side's tenth smallest and tenth largest value: ten people reach each.
+    ends = {side[place] for side in pay for place in (9, -10)}
+    assert shown & {value for side in pay for value in side} <= ends
+
+
+@pytest.mark.slow
+def test_the_most_extreme_number_of_one_person_is_not_on_the_page(tmp_path: Path) -> None:
+    """Neither of a column nor of the prediction; an extreme that ten people share is."""
+    pay = np.append(np.full(299, 5_000.0), 87_654.0)
+    hired = [dt.date(1931, 5, 6)] * 9 + [dt.date(2021, 1, 1 + i % 25) for i in range(291)]
+    odd = {"pay": pay, "hired": hired, "trips": [7_777] * 10 + [3] * 290}
+    current = employees(300, 2, **odd, probability=np.append(np.full(299, 0.25), 0.98765))
+
+    page, text = page_of(tmp_path, employees(300, 1), current, prediction="probability")
+
+    assert page.columns == (*COLUMNS, "probability")
+    shown = {float(number) for number in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])", text)}
+    days = (dt.date(1931, 5, 6) - dt.date(1970, 1, 1)).days
+    assert not shown & {87_654.0, 0.98765, days}
+    assert 7_777 in shown
+
+
+@pytest.mark.parametrize("n_rows", [10, 11, 19, 20, 21, 45])
+def test_ten_rows_reach_each_end_of_a_side_or_all_are_drawn_in_its_middle(n_rows: int) -> None:
+    sides = [pl.DataFrame({"x": np.arange(float(n))}) for n in (n_rows, 500)]
+
+    drawn = _without_ends(sides, "x", 10)
+
+    assert drawn is not None
+    for side, rows in zip(sides, drawn, strict=True):
+        for end in (rows["x"].min(), rows["x"].max()):
+            assert (rows["x"] == end).sum() >= 10
+        middle = side["x"].sort()[side.height // 2]
+        assert side.height >= 20 or set(rows["x"]) == {middle}
+
+
+@pytest.mark.slow
+def test_a_column_in_which_only_a_few_differ_is_not_drawn(tmp_path: Path) -> None:
+    sides = [employees(300, seed, level=[2] * 296 + [4] * 4) for seed in (1, 2)]
+
+    page, _ = page_of(tmp_path, *sides, "level", "site")
+
+    assert page.left_out == {"level": "all but a few rows have one and the same value"}
+
+
+@pytest.mark.slow
+def test_the_name_of_a_category_ends_no_script(tmp_path: Path) -> None:
+    sites = ["North"] * 150 + ["</script><script>alert(1)</script>"] * 100 + ["<!-- <script>"] * 50
+
+    _, text = page_of(tmp_path, employees(300, 1), employees(300, 2, site=sites), "site")
+
+    assert "alert(1)" in text
+    assert "</script><script>alert" not in text
+    assert "<!-- <script>" not in text
 
 
 @pytest.mark.slow
