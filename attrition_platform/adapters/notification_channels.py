@@ -12,7 +12,7 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -26,13 +26,14 @@ from attrition_platform.monitoring.wording import as_mail, as_slack
 from attrition_platform.settings import WebhookFormat
 
 ChannelName = Literal["file", "webhook", "mail"]
-Scope = Literal["channel", "message", "partial"]
+Scope = Literal["channel", "message", "partial", "unanswered"]
 
-POST_SECONDS = 3.0
-MAIL_SECONDS = 10.0
+POST_SECONDS = 10.0
+MAIL_SECONDS = 30.0
 _TRIES = 2
 # What a server answers when it is this one message that it does not want.
 _MESSAGE_REFUSED = frozenset({400, 413, 422})
+_GATEWAY_TIMEOUT = 504  # whoever stands behind the gateway may have taken it
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class Problem:
     ----------
     text : str
         In words, without address, user or password.
-    scope : {"channel", "message", "partial"}
+    scope : {"channel", "message", "partial", "unanswered"}
         ``channel``: others would fare alike, so it is tried again later; ``message``: this one was refused,
-        so the next may pass; ``partial``: some got it, so it is not sent again.
+        so the next may pass; ``partial``: some got it, so it is not sent again; ``unanswered``: it was
+        handed over whole and nothing was said to it in time, so perhaps it arrived.
     """
 
     text: str
@@ -80,17 +82,13 @@ class Webhook:
     name: ChannelName = "webhook"
 
     def take(self, document: Mapping[str, Any]) -> Problem | None:
-        """Post twice at most."""
-        if not self.url.startswith(("http://", "https://")):
-            return Problem("its address must begin with http:// or https://")
+        """Post, and once again where that failed at once; never again where no answer came in time."""
+        wrong = _what_is_wrong_with(self.url)
+        if wrong is not None:
+            return Problem(wrong)
         content = as_slack(document) if self.format == "slack" else document
         body = json.dumps(content, ensure_ascii=False, allow_nan=False).encode(errors="replace")
-        problem: Problem | None = None
-        for _ in range(_TRIES):
-            problem = _within(POST_SECONDS, partial(_post_once, self.url, body, POST_SECONDS))
-            if problem is None or problem.scope == "message":
-                return problem
-        return problem
+        return _within(POST_SECONDS, partial(_post, self.url, body, POST_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,9 @@ class Mail:
             letter = self.letter(document)
         except Exception as error:  # email raises many kinds for addresses that are none
             return Problem(f"it can't be written as a mail ({type(error).__name__})", "message")
-        send = partial(_mail_once, self.url, self.sender, self.recipients, letter, MAIL_SECONDS)
-        return _within(MAIL_SECONDS, send)
+        return _within(
+            MAIL_SECONDS, partial(_mail, self.url, self.sender, self.recipients, letter, MAIL_SECONDS)
+        )
 
     def letter(self, document: Mapping[str, Any]) -> bytes:
         """The mail as it is sent; one told again has the same Message-ID, so that programs know it."""
@@ -149,42 +148,83 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _within(seconds: float, work: Callable[[], Problem | None]) -> Problem | None:
+class _Handover:
+    """Whether a message has left us whole; set by the thread that sends, read by the one that waits."""
+
+    done = False
+
+    def no_answer(self, seconds: float) -> Problem:
+        return Problem(f"no answer within {seconds:g} s", "unanswered" if self.done else "channel")
+
+
+def _within(seconds: float, work: Callable[[_Handover], Problem | None]) -> Problem | None:
     # A socket's time limit starts anew with every byte, so a slow talker could hold us for ever.
     said: list[Problem | None] = []
-    thread = threading.Thread(target=lambda: said.append(work()), daemon=True)
+    handover = _Handover()
+    thread = threading.Thread(target=lambda: said.append(work(handover)), daemon=True)
     thread.start()
     thread.join(seconds)
-    return said[0] if said else Problem(f"no answer within {seconds:g} s")
+    return said[0] if said else handover.no_answer(seconds)
 
 
-def _post_once(url: str, body: bytes, seconds: float) -> Problem | None:
-    headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "attrition-platform"}
+def _what_is_wrong_with(url: str) -> str | None:
+    if not url.startswith(("http://", "https://")):
+        return "its address must begin with http:// or https://"
     try:
-        request = urllib.request.Request(url, body, headers, method="POST")
+        return None if urlsplit(url).hostname else "its address names no host"
+    except ValueError:
+        return "its address can't be read"
+
+
+def _post(url: str, body: bytes, seconds: float, handover: _Handover) -> Problem | None:
+    problem: Problem | None = None
+    for _ in range(_TRIES):
+        handover.done = False
+        problem = _post_once(url, body, seconds, handover)
+        if problem is None or problem.scope != "channel" or problem == handover.no_answer(seconds):
+            return problem
+    return problem
+
+
+def _post_once(url: str, body: bytes, seconds: float, handover: _Handover) -> Problem | None:
+    def parts() -> Iterator[bytes]:
+        yield body
+        handover.done = True  # who asks for more has sent what there was
+
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "User-Agent": "attrition-platform",
+    }
+    try:
+        request = urllib.request.Request(url, parts(), headers, method="POST")
         with urllib.request.build_opener(_NoRedirects).open(request, timeout=seconds):
             return None
     except urllib.error.HTTPError as error:
         error.close()
-        return Problem(
-            f"it answered HTTP {error.code}", "message" if error.code in _MESSAGE_REFUSED else "channel"
-        )
+        scope: Scope = "message" if error.code in _MESSAGE_REFUSED else "channel"
+        if error.code == _GATEWAY_TIMEOUT:
+            scope = "unanswered"
+        return Problem(f"it answered HTTP {error.code}", scope)
     except TimeoutError:
-        return Problem(f"no answer within {seconds:g} s")
+        return handover.no_answer(seconds)
     except urllib.error.URLError as error:
+        if isinstance(error.reason, TimeoutError):
+            return handover.no_answer(seconds)
         return Problem(f"it can't be reached ({type(error.reason).__name__})")
     except Exception as error:  # a broken answer raises from http.client, a broken address from anywhere
         return Problem(f"it can't be used ({type(error).__name__})")
 
 
-def _mail_once(
-    url: str, sender: str, recipients: tuple[str, ...], letter: bytes, seconds: float
+def _mail(
+    url: str, sender: str, recipients: tuple[str, ...], letter: bytes, seconds: float, handover: _Handover
 ) -> Problem | None:
     try:
         with _connected(url, seconds) as server:
             problem = _log_in(server, url)
             if problem is not None:
                 return problem
+            handover.done = True  # from here on a connection that breaks leaves it open whether it arrived
             refused = server.sendmail(sender, list(recipients), letter)
     except smtplib.SMTPAuthenticationError as error:
         return Problem(f"it refuses user and password (SMTP {error.smtp_code})")
@@ -203,11 +243,12 @@ def _mail_once(
     except ssl.SSLCertVerificationError:
         return Problem("its certificate can't be trusted")
     except TimeoutError:
-        return Problem(f"no answer within {seconds:g} s")
+        return handover.no_answer(seconds)
     except OSError as error:
         if isinstance(error.__context__, TimeoutError):  # smtplib turns it into a lost connection
-            return Problem(f"no answer within {seconds:g} s")
-        return Problem(f"it can't be reached ({type(error).__name__})")
+            return handover.no_answer(seconds)
+        what = f"it can't be reached ({type(error).__name__})"
+        return Problem(what, "unanswered" if handover.done else "channel")
     except Exception as error:  # an answer that is no SMTP raises from anywhere
         return Problem(f"it can't be used ({type(error).__name__})")
     if refused:

@@ -29,6 +29,34 @@ _VERSION = 1
 
 
 @dataclass
+class Offer:
+    """How one message has fared with one channel so far.
+
+    Attributes
+    ----------
+    n_refused : int
+        How often the channel did not want this very message.
+    n_failed : int
+        How often it did not go through, whatever the reason.
+    n_unanswered : int
+        How often it was handed over whole and nothing was said to it: perhaps it arrived.
+    rest_until : str or None
+        Until then it is left alone.
+    leased_until : str or None
+        Until then one process hands it over, and the others leave it alone.
+    noted : bool
+        Whether the file says that it did not go out at once.
+    """
+
+    n_refused: int = 0
+    n_failed: int = 0
+    n_unanswered: int = 0
+    rest_until: str | None = None
+    leased_until: str | None = None
+    noted: bool = False
+
+
+@dataclass
 class Letter:
     """A message that some channel has not taken yet.
 
@@ -36,18 +64,20 @@ class Letter:
     ----------
     document : dict
         As `wording.as_document` made it.
-    pending : dict of str to int
-        By channel, how often it refused this very message.
+    pending : dict of str to Offer
+        By channel that has not taken it.
     since : str
         When it was put here.
-    leased_until : str or None
-        Until then one process sends it, and the others leave it alone.
     """
 
     document: dict[str, Any]
-    pending: dict[str, int]
+    pending: dict[str, Offer]
     since: str
-    leased_until: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells one letter from another; begins with the newest notification's id."""
+        return f"{self.document.get('id')}.{self.document.get('count')}.{self.since}"
 
 
 @dataclass
@@ -257,9 +287,18 @@ def _state_of(stored: Mapping[str, Any]) -> State:
                 for group in desk["groups"]
             },
         ),
-        outbox=[Letter(**letter) for letter in stored["outbox"]],
+        outbox=[_letter(letter) for letter in stored["outbox"]],
         health={name: ChannelHealth(**health) for name, health in stored["health"].items()},
     )
+
+
+def _letter(stored: Mapping[str, Any]) -> Letter:
+    # Where a plain number stands, an older version counted refusals and nothing else.
+    pending = {
+        name: Offer(n_refused=offer) if isinstance(offer, int) else Offer(**offer)
+        for name, offer in stored["pending"].items()
+    }
+    return Letter(stored["document"], pending, stored["since"])
 
 
 def _time(text: str) -> datetime:

@@ -1,25 +1,40 @@
-"""Messages on their way: what a channel did not take is offered again, in order, by one process at a time."""
+"""Messages on their way: what a channel did not take is offered again, in order, by one process at a time.
+
+Channels are served side by side, and nobody waits longer than `WAIT_SECONDS` for all of them together: what
+is under way then is finished in the background, and what was not begun is left to the next who delivers.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from filelock import Timeout
 
 from attrition_platform.adapters.notification_channels import Channel, ChannelName, Problem
-from attrition_platform.adapters.notification_journal import ChannelHealth, Journal, Letter, State
+from attrition_platform.adapters.notification_journal import ChannelHealth, Journal, Letter, Offer, State
+from attrition_platform.adapters.notification_rounds import Found, Round
 from attrition_platform.monitoring.grouping import Message, time_of
 from attrition_platform.monitoring.notification import Notification
 from attrition_platform.monitoring.wording import as_document
 
 MAX_REFUSALS = 5  # of one message by one channel
+MAX_UNANSWERED = 4  # then it has perhaps arrived
 MAX_OUTBOX = 500
 KEEP = timedelta(days=7)
-LEASE = timedelta(minutes=2)
-REST = timedelta(minutes=1)
-SEND_SECONDS = 30.0  # after that, one call begins no further delivery
+LEASE = timedelta(minutes=2)  # longer than any channel takes over one message
+REST = timedelta(minutes=1)  # of a channel that failed; of a message at first
+LONGEST_REST = timedelta(hours=1)
+PERHAPS_REST = timedelta(days=1)  # of a message that has perhaps arrived
+WAIT_SECONDS = 12.0  # for all channels together, by whoever sends; a web hook's time limit fits in
+PERSON_SECONDS = 40.0  # the same for a person who looks on; a mail's time limit fits in
+
+# How eager a delivery is: `news` leaves alone what has perhaps arrived, `patient` also whatever failed
+# lately (for whoever comes every few seconds), `all` nothing.
+Eagerness = Literal["news", "patient", "all"]
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +72,7 @@ class Outbox:
             return
         now = self._clock()
         for message in messages:
-            pending: dict[str, int] = {channel.name: 0 for channel in self._channels}
+            pending = {str(channel.name): Offer() for channel in self._channels}
             state.outbox.append(Letter(as_document(message), pending, now.isoformat()))
         fresh = [letter for letter in state.outbox if abs(now - time_of(letter.since, now)) < KEEP]
         # Pages are the last to go; among equals the oldest are the first.
@@ -65,133 +80,52 @@ class Outbox:
         kept = {id(letter) for letter in by_worth[-MAX_OUTBOX:]}
         for letter in state.outbox:
             if id(letter) not in kept:
-                self._note_given_up(letter, "it waited too long, or too many waited")
+                for name in letter.pending:
+                    why = "it waited too long, or too many waited; it is not tried again"
+                    self._note_failed(letter, name, why)
         state.outbox = [letter for letter in state.outbox if id(letter) in kept]
 
-    def deliver(self, fresh: str | None, *, patient: bool = False) -> dict[ChannelName, str]:
-        """Offer each channel what it has not taken; `fresh` is the notification that was just sent.
+    def deliver(self, eagerness: Eagerness) -> tuple[dict[ChannelName, str], dict[ChannelName, set[str]]]:
+        """Offer each channel what it has not taken; says what went wrong, and which letters were taken.
 
         The lock is not held meanwhile, so that a channel that hangs holds up nobody else.
         """
         if not self._channels:
-            return {}
-        try:
-            with self._journal.locked():
-                claimed, resting = self._claim()
-        except (OSError, Timeout) as error:
-            return {"file": unwritable(error)}
-        if not claimed:
-            return {}
-        deadline = self._clock() + timedelta(seconds=SEND_SECONDS)
+            return {}, {}
+        until = time.monotonic() + (PERSON_SECONDS if eagerness == "all" else WAIT_SECONDS)
         problems: dict[ChannelName, str] = {}
-        taken: dict[str, set[str]] = {}
-        refused: dict[str, dict[str, Problem]] = {}
-        for channel in self._channels:
-            if patient and channel.name in resting:
-                continue
-            for letter in claimed:
-                if channel.name not in letter.pending or self._clock() > deadline:
-                    continue
-                problem = channel.take(letter.document)
-                if problem is None:
-                    taken.setdefault(channel.name, set()).add(_name(letter))
-                    continue
-                problems[channel.name] = problem.text
-                refused.setdefault(channel.name, {})[_name(letter)] = problem
-                if problem.scope == "channel":
-                    break
+        taken: dict[ChannelName, set[str]] = {}
         try:
             with self._journal.locked():
-                self._record(claimed, taken, refused, fresh)
+                claimed = self._claim(eagerness)
+            rounds = [
+                Round(channel, [(each.name, each.document) for each in letters], self._late(channel.name))
+                for channel, letters in claimed
+            ]
+            found = [round_.close(until) for round_ in rounds]
+            for (channel, _), one in zip(claimed, found, strict=True):
+                taken[channel.name] = {name for name, problem in one.answers.items() if problem is None}
+                if one.problem is not None:
+                    problems[channel.name] = one.problem
+            if claimed:
+                with self._journal.locked():
+                    state = self._caught_up()
+                    for (channel, letters), one in zip(claimed, found, strict=True):
+                        self._record(state, channel.name, one, {letter.name for letter in letters})
+                    self._save(state)
         except (OSError, Timeout) as error:
             problems["file"] = unwritable(error)
-        if fresh is None:
-            return problems
-        return {
-            name: text
-            for name, text in problems.items()
-            if name == "file" or not any(key.startswith(fresh) for key in taken.get(name, ()))
-        }
+        return problems, taken
 
-    def _claim(self) -> tuple[list[Letter], set[str]]:
-        """Letters that no other process is sending, pages first, ours for `LEASE`; and who just failed."""
-        state = self._caught_up()
-        now = self._clock()
-        free = [letter for letter in state.outbox if not _is_leased(letter, now)]
-        for letter in free:
-            letter.leased_until = (now + LEASE).isoformat()
-        if free:
-            self._journal.save(state)
-        resting = {
-            name
-            for name, health in state.health.items()
-            if health.tried_at is not None and abs(now - time_of(health.tried_at, now)) < REST
-        }
-        return sorted(free, key=lambda letter: letter.document.get("severity") != "page"), resting
-
-    def _record(
-        self,
-        claimed: Sequence[Letter],
-        taken: dict[str, set[str]],
-        refused: dict[str, dict[str, Problem]],
-        fresh: str | None,
-    ) -> None:
-        state = self._caught_up()
-        ours = {_name(letter) for letter in claimed}
-        for letter in state.outbox:
-            name = _name(letter)
-            if name not in ours:
-                continue
-            letter.leased_until = None
-            for channel in list(letter.pending):
-                problem = refused.get(channel, {}).get(name)
-                if name in taken.get(channel, ()):
-                    del letter.pending[channel]
-                elif problem is not None and problem.scope != "channel":
-                    letter.pending[channel] += 1
-                    if problem.scope == "partial" or letter.pending[channel] >= MAX_REFUSALS:
-                        del letter.pending[channel]
-                        self._note_failed(letter, channel, f"{problem.text}; it is not tried again")
-                        continue
-                if channel in letter.pending and fresh is not None and name.startswith(fresh):
-                    text = problem.text if problem is not None else self._behind(refused.get(channel, {}))
-                    self._note_failed(letter, channel, text)
-        state.outbox = [letter for letter in state.outbox if letter.pending]
-        self._record_health(state, taken, refused)
-        state.offset = self._journal.size()
-        self._journal.save(state)
-
-    def _record_health(
-        self, state: State, taken: dict[str, set[str]], refused: dict[str, dict[str, Problem]]
-    ) -> None:
-        now = self._clock().isoformat(timespec="milliseconds")
-        for name in {*taken, *refused}:
-            found = list(refused.get(name, {}).values())
-            if not found:
-                state.health[name] = ChannelHealth()
-                continue
-            since = state.health.get(name, ChannelHealth()).failing_since or now
-            state.health[name] = ChannelHealth(since, found[-1].text, now)
-
-    @staticmethod
-    def _behind(problems: dict[str, Problem]) -> str:
-        """Why a message was not even offered: an earlier one stopped the channel."""
-        last = list(problems.values())[-1:]
-        return f"an earlier one did not pass: {last[0].text}" if last else "another process sends it"
-
-    def straight_out(self, notification: Notification) -> dict[ChannelName, str]:
+    def straight_out(
+        self, notifications: Sequence[Notification], seconds: float = WAIT_SECONDS
+    ) -> dict[ChannelName, str]:
         """Send at once, past the outbox."""
-        document = as_document(Message((notification,), 1))
-        problems = {channel.name: channel.take(document) for channel in self._channels}
-        return {name: problem.text for name, problem in problems.items() if problem is not None}
-
-    def _note_failed(self, letter: Letter, channel: str, problem: str) -> None:
-        kind, key = letter.document.get("kind"), letter.document.get("key")
-        self.note(f"{kind}/{key}", channel, f"The {_WORDS[channel]} did not take a notification", problem)
-
-    def _note_given_up(self, letter: Letter, why: str) -> None:
-        for channel in letter.pending:
-            self._note_failed(letter, channel, f"{why}; it is not tried again")
+        until = time.monotonic() + seconds
+        documents = [(one.id, as_document(Message((one,), 1))) for one in notifications]
+        rounds = [Round(channel, documents, lambda _name, _problem: None) for channel in self._channels]
+        found = {round_.channel.name: round_.close(until).problem for round_ in rounds}
+        return {name: problem for name, problem in found.items() if problem is not None}
 
     def note(self, key: str, channel: str, title: str, cause: str) -> None:
         """Write into the file that something about the notifications went wrong."""
@@ -207,20 +141,128 @@ class Outbox:
         )
         log.warning("%s: %s", title, cause)
 
+    def _claim(self, eagerness: Eagerness) -> list[tuple[Channel, list[Letter]]]:
+        """Letters by channel that are due and no other process is sending, pages first; ours for `LEASE`."""
+        state, now = self._caught_up(), self._clock()
+        in_order = sorted(state.outbox, key=lambda letter: letter.document.get("severity") != "page")
+        claimed: list[tuple[Channel, list[Letter]]] = []
+        for channel in self._channels:
+            tried_at = state.health.get(channel.name, ChannelHealth()).tried_at
+            if eagerness == "patient" and tried_at is not None and abs(now - time_of(tried_at, now)) < REST:
+                continue
+            due = [letter for letter in in_order if _is_due(letter.pending.get(channel.name), eagerness, now)]
+            for letter in due:
+                offer = letter.pending[channel.name]
+                if offer.leased_until is not None:  # whoever had it was killed over it: perhaps it arrived
+                    offer.n_unanswered += 1
+                offer.leased_until = (now + LEASE).isoformat()
+            if due:
+                claimed.append((channel, due))
+        if claimed:
+            self._journal.save(state)
+        return claimed
 
-_WORDS: dict[str, str] = {"webhook": "web hook", "mail": "mail server"}
+    def _late(self, channel: ChannelName) -> Callable[[str, Problem | None], None]:
+        """What records the end of a letter that was under way when nobody waited any longer."""
+
+        def record(name: str, problem: Problem | None) -> None:
+            try:
+                with self._journal.locked():
+                    state = self._caught_up()
+                    self._record(state, channel, Found({name: problem}, None), {name})
+                    self._save(state)
+            except (OSError, Timeout) as error:
+                log.warning("What became of a notification was not recorded: %s", unwritable(error))
+
+        return record
+
+    def _record(self, state: State, channel: ChannelName, found: Found, claimed: set[str]) -> None:
+        now = self._clock()
+        for letter in state.outbox:
+            offer = letter.pending.get(channel)
+            if offer is None or letter.name not in claimed or letter.name == found.under_way:
+                continue
+            offer.leased_until = None
+            if letter.name not in found.answers:
+                self._note_once(letter, channel, f"an earlier one did not pass: {found.problem}")
+                continue
+            problem = found.answers[letter.name]
+            if problem is None:
+                del letter.pending[channel]
+            else:
+                self._put_back(letter, channel, problem, now)
+        self._record_health(state, channel, found, now)
+
+    def _put_back(self, letter: Letter, channel: str, problem: Problem, now: datetime) -> None:
+        offer = letter.pending[channel]
+        offer.n_failed += 1
+        offer.n_refused += problem.scope == "message"
+        offer.n_unanswered += problem.scope == "unanswered"
+        if problem.scope == "partial" or offer.n_refused >= MAX_REFUSALS:
+            del letter.pending[channel]
+            self._note_failed(letter, channel, f"{problem.text}; it is not tried again")
+            return
+        rest = min(REST * 2 ** min(offer.n_failed - 1, 10), LONGEST_REST)
+        if has_perhaps_arrived(offer):
+            rest = PERHAPS_REST
+        offer.rest_until = (now + rest).isoformat()
+        if offer.n_unanswered == MAX_UNANSWERED and problem.scope == "unanswered":
+            why = f"{problem.text}, {MAX_UNANSWERED} times; perhaps it arrived, so it is sent once a day only"
+            self._note_failed(letter, channel, why)
+        else:
+            self._note_once(letter, channel, problem.text)
+
+    @staticmethod
+    def _record_health(state: State, channel: ChannelName, found: Found, now: datetime) -> None:
+        if None in found.answers.values():
+            # It takes something again: what rested because the channel failed need not wait any longer.
+            for letter in state.outbox:
+                offer = letter.pending.get(channel)
+                if offer is not None and not offer.n_unanswered and not offer.n_refused:
+                    offer.rest_until = None
+        if found.problem is None:
+            if found.answers:
+                state.health[channel] = ChannelHealth()
+            return
+        at = now.isoformat(timespec="milliseconds")
+        since = state.health.get(channel, ChannelHealth()).failing_since or at
+        state.health[channel] = ChannelHealth(since, found.problem, at)
+
+    def _save(self, state: State) -> None:
+        state.outbox = [letter for letter in state.outbox if letter.pending]
+        state.offset = self._journal.size()
+        self._journal.save(state)
+
+    def _note_once(self, letter: Letter, channel: str, problem: str) -> None:
+        offer = letter.pending[channel]
+        if not offer.noted:
+            self._note_failed(letter, channel, problem)
+            offer.noted = True
+
+    def _note_failed(self, letter: Letter, channel: str, problem: str) -> None:
+        kind, key = letter.document.get("kind"), letter.document.get("key")
+        self.note(f"{kind}/{key}", channel, f"The {WORDS[channel]} did not take a notification", problem)
 
 
-def _name(letter: Letter) -> str:
-    """What tells one letter from another."""
-    return f"{letter.document.get('id')}.{letter.document.get('count')}.{letter.since}"
+WORDS: dict[str, str] = {"webhook": "web hook", "mail": "mail server", "file": "file"}
 
 
-def _is_leased(letter: Letter, now: datetime) -> bool:
-    if letter.leased_until is None:
+def has_perhaps_arrived(offer: Offer) -> bool:
+    """Whether it was handed over so often without an answer that it may well be there."""
+    return offer.n_unanswered >= MAX_UNANSWERED
+
+
+def _is_due(offer: Offer | None, eagerness: Eagerness, now: datetime) -> bool:
+    if offer is None or _lies_ahead(offer.leased_until, now, LEASE):
         return False
-    # A lease from the future is one of a clock that was set back.
-    return timedelta(0) < time_of(letter.leased_until, now) - now <= LEASE
+    if eagerness == "all" or (eagerness == "news" and not offer.n_unanswered):
+        return True
+    return not _lies_ahead(offer.rest_until, now, PERHAPS_REST)
+
+
+def _lies_ahead(text: str | None, now: datetime, at_most: timedelta) -> bool:
+    # What lies further ahead than we ever set it is of a clock that was set back.
+    return text is not None and timedelta(0) < time_of(text, now) - now <= at_most
 
 
 def unwritable(error: Exception) -> str:

@@ -7,7 +7,8 @@ in the file; only a full disk loses that too, and then the caller hears of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,13 @@ from filelock import Timeout
 
 from attrition_platform.adapters.notification_channels import Channel, ChannelName, Mail, Webhook
 from attrition_platform.adapters.notification_journal import Journal, State, notifications_in
-from attrition_platform.adapters.notification_outbox import Outbox, unwritable
+from attrition_platform.adapters.notification_outbox import (
+    PERSON_SECONDS,
+    WORDS,
+    Outbox,
+    has_perhaps_arrived,
+    unwritable,
+)
 from attrition_platform.modeling.policy import Policy
 from attrition_platform.modeling.watch_rules import NotificationRule
 from attrition_platform.monitoring.grouping import Fate, Group, admit, release, time_of
@@ -58,12 +65,15 @@ class Status:
         Notifications that wait for their group's window or the end of quiet hours.
     undelivered : dict of str to int
         Messages by channel that did not take them yet.
+    perhaps_delivered : dict of str to int
+        Messages by channel that got them several times and never answered; not among the undelivered ones.
     failing : dict of str to (str, str)
         By channel that fails: since when, and with what.
     """
 
     n_grouped: int
     undelivered: dict[str, int] = field(default_factory=dict)
+    perhaps_delivered: dict[str, int] = field(default_factory=dict)
     failing: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
@@ -123,30 +133,49 @@ class Notifier:
         return ("file", *(channel.name for channel in self._channels))
 
     def send(self, notification: Notification) -> Delivery:
-        """Tell it once, on every channel, now or with its group.
+        """Tell it once, on every channel, now or with its group; as `send_all` does."""
+        return self.send_all([notification])[0]
+
+    def send_all(self, notifications: Sequence[Notification]) -> list[Delivery]:
+        """Write all of them down, then offer the channels what is due, once and in bounded time.
 
         Returns
         -------
-        Delivery
-            Says what failed; nothing is raised, since the work that is told of is done.
+        list of Delivery
+            One for each; says what failed. Nothing is raised, since the work that is told of is done. What
+            the channels have not taken after `notification_outbox.WAIT_SECONDS` is left to `flush`.
         """
-        told = self._addressed(notification)
-        now = time_of(told.at, self._clock())
+        told = [self._addressed(notification) for notification in notifications]
+        fates: list[Fate] = []
+        is_due = False
         try:
             with self._journal.locked():
                 state = self._caught_up()
-                state.desk, fate, messages = admit(state.desk, told, now, self._rule, self._time_zone)
-                if fate != "repeated":
-                    state.offset = self._journal.append({**told.as_json(), "fate": fate})
-                self._outbox.post(state, messages)
+                for one in told:
+                    now = time_of(one.at, self._clock())
+                    state.desk, fate, messages = admit(state.desk, one, now, self._rule, self._time_zone)
+                    if fate != "repeated":
+                        state.offset = self._journal.append({**one.as_json(), "fate": fate})
+                    self._outbox.post(state, messages)
+                    fates.append(fate)
+                    is_due = is_due or bool(messages)
                 self._journal.save(state)
         except (OSError, Timeout) as error:
-            failed: dict[ChannelName, str] = {"file": unwritable(error)}
-            if notification.kind in self._rule.muted:
-                return Delivery(False, failed, "muted")
-            return Delivery(False, failed | self._outbox.straight_out(told))
-        undelivered = self._outbox.deliver(fresh=told.id if fate == "told" else None)
-        return Delivery(fate == "repeated", undelivered, fate)
+            return self._told_without_the_file(told, unwritable(error))
+        problems, taken = self._outbox.deliver("news") if is_due else ({}, {})
+        return [
+            Delivery(fate == "repeated", _failed(one.id, problems, taken) if fate == "told" else {}, fate)
+            for one, fate in zip(told, fates, strict=True)
+        ]
+
+    def _told_without_the_file(self, told: Sequence[Notification], problem: str) -> list[Delivery]:
+        loud = [one for one in told if one.kind not in self._rule.muted]
+        failed: dict[ChannelName, str] = {"file": problem}
+        problems = self._outbox.straight_out(loud) if loud else {}
+        return [
+            Delivery(False, failed | problems) if one in loud else Delivery(False, failed, "muted")
+            for one in told
+        ]
 
     def flush(self, at: str | None = None, *, patient: bool = False) -> dict[ChannelName, str]:
         """Tell what has waited long enough, and offer again what a channel did not take.
@@ -156,7 +185,8 @@ class Notifier:
         at : str or None
             The time that windows and quiet hours go by; None is the clock's.
         patient : bool
-            Leave a channel alone that failed less than `REST` ago: for whoever flushes every few seconds.
+            Leave alone what failed lately, longer each time, and wait only some seconds for the channels:
+            for whoever flushes every few seconds.
 
         Returns
         -------
@@ -176,7 +206,7 @@ class Notifier:
                     self._journal.save(state)
         except (OSError, Timeout) as error:
             return {"file": unwritable(error)}
-        return self._outbox.deliver(fresh=None, patient=patient)
+        return self._outbox.deliver("patient" if patient else "all")[0]
 
     def test(self, at: str) -> dict[ChannelName, str | None]:
         """Send a test at once through every channel; returns what went wrong with each, or None."""
@@ -202,8 +232,12 @@ class Notifier:
                 self._journal.append({**told.as_json(), "fate": "told"})
         except (OSError, Timeout) as error:
             found["file"] = unwritable(error)
-        problems = self._outbox.straight_out(told)
-        return found | {channel.name: problems.get(channel.name) for channel in self._channels}
+        for name, problem in self._outbox.straight_out([told], PERSON_SECONDS).items():
+            found[name] = problem
+            title = f"The {WORDS[name]} did not take a test"
+            with suppress(OSError):
+                self._outbox.note(f"{told.kind}/{at}", name, title, f"{problem}; a test is not repeated")
+        return {name: found.get(name) for name in self.channels}
 
     def newest(self, limit: int) -> list[dict[str, Any]]:
         """The last lines of the file, notes about channels included, oldest first."""
@@ -224,15 +258,17 @@ class Notifier:
         except ValueError:
             state = State()
         undelivered: dict[str, int] = {}
+        perhaps: dict[str, int] = {}
         for letter in state.outbox:
-            for name in letter.pending:
-                undelivered[name] = undelivered.get(name, 0) + 1
+            for name, offer in letter.pending.items():
+                counts = perhaps if has_perhaps_arrived(offer) else undelivered
+                counts[name] = counts.get(name, 0) + 1
         failing = {
             name: (health.failing_since, health.problem or "")
             for name, health in state.health.items()
             if health.failing_since is not None
         }
-        return Status(sum(g.n_waiting for g in state.desk.groups.values()), undelivered, failing)
+        return Status(sum(g.n_waiting for g in state.desk.groups.values()), undelivered, perhaps, failing)
 
     def _addressed(self, notification: Notification) -> Notification:
         runbook = notification.runbook
@@ -277,3 +313,14 @@ class Notifier:
         }
         state.desk = replace(state.desk, groups=groups)
         return state
+
+
+def _failed(
+    told: str, problems: Mapping[ChannelName, str], taken: Mapping[ChannelName, set[str]]
+) -> dict[ChannelName, str]:
+    """Problems of the channels that did not take this very notification."""
+    return {
+        name: text
+        for name, text in problems.items()
+        if name == "file" or not any(letter.startswith(told) for letter in taken.get(name, ()))
+    }

@@ -28,12 +28,12 @@ TOLD_METRICS = ("roc_auc", "recall", "precision", "accuracy", "calibration_error
 
 
 def send(platform: Platform, notifications: Sequence[Notification], tell: Progress) -> None:
-    """Tell people, and say in the log which channel did not take it."""
+    """Tell people, waiting once for the channels, and say in the log which of them did not take it."""
     if not notifications:
         return
     notifier = build_notifier(platform.settings, platform.policy)
-    for notification in notifications:
-        for channel, problem in notifier.send(notification).failed.items():
+    for notification, delivery in zip(notifications, notifier.send_all(notifications), strict=True):
+        for channel, problem in delivery.failed.items():
             tell(f"The notification '{notification.kind}' did not go out by {channel}: {problem}.")
 
 

@@ -121,7 +121,8 @@ def test_slack_never_gets_a_part_that_is_too_long_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "n_tries", "scope"), [(400, 1, "message"), (404, 2, "channel"), (429, 2, "channel")]
+    ("status", "n_tries", "scope"),
+    [(400, 1, "message"), (404, 2, "channel"), (429, 2, "channel"), (504, 1, "unanswered")],
 )
 def test_a_message_that_is_refused_is_told_from_a_hook_that_fails(
     status: int, n_tries: int, scope: str
@@ -131,6 +132,38 @@ def test_a_message_that_is_refused_is_told_from_a_hook_that_fails(
 
     assert problem == Problem(f"it answered HTTP {status}", scope)  # type: ignore[arg-type]
     assert len(hook.bodies) == n_tries
+
+
+@pytest.mark.parametrize("talk", [_says_nothing, _drips])
+def test_a_hook_that_took_it_and_says_nothing_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch, talk: Callable[[socket.socket], None]
+) -> None:
+    monkeypatch.setattr(notification_channels, "POST_SECONDS", 0.2)
+    asked: list[int] = []
+
+    def counted(connection: socket.socket) -> None:
+        asked.append(1)
+        talk(connection)
+
+    with talking(counted) as url:
+        problem = Webhook(url).take(make_document())
+
+    assert problem == Problem("no answer within 0.2 s", "unanswered")
+    assert len(asked) == 1
+
+
+def test_a_hook_that_can_not_be_connected_to_has_surely_not_got_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_slow(*_: Any, **__: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", too_slow)
+
+    assert Webhook("http://127.0.0.1:1/").take(make_document()) == Problem("no answer within 10 s")
+
+
+@pytest.mark.parametrize("url", ["http://", "https:///hook", "http://:80/"])
+def test_an_address_without_a_host_is_told_as_such(url: str) -> None:
+    assert Webhook(url).take(make_document()) == Problem("its address names no host")
 
 
 def test_no_channel_shows_its_secret() -> None:
@@ -275,6 +308,24 @@ def test_a_mail_server_that_hangs_costs_one_time_limit(
 
     assert problem == Problem("no answer within 0.2 s")
     assert time.monotonic() - started < 0.6
+
+
+def test_a_mail_that_was_handed_over_and_not_answered_has_perhaps_arrived(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(notification_channels, "MAIL_SECONDS", 0.3)
+
+    def takes_and_is_silent(connection: socket.socket) -> None:
+        connection.send(b"220 test\r\n")
+        while line := connection.recv(4096):
+            if line.endswith(b"\r\n.\r\n"):
+                time.sleep(2)
+            connection.send(b"354 go on\r\n" if line.upper() == b"DATA\r\n" else b"250 ok\r\n")
+
+    with talking(takes_and_is_silent, "smtp") as url:
+        problem = make_mail(url.rstrip("/")).take(make_document())
+
+    assert problem == Problem("no answer within 0.3 s", "unanswered")
 
 
 def test_an_answer_that_is_no_smtp_is_a_problem() -> None:
