@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -51,22 +52,30 @@ def triggers(context: click.Context, as_json: bool) -> None:
 
 
 @triggers.command()
-def test() -> None:
-    """Feed each trigger a made-up signal that must fire it and one that must not, in a scratch place.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def test(as_json: bool) -> None:
+    """Feed each trigger made-up signals that must fire it and ones that must not, in a scratch place.
 
-    Uses this place's contract and policy, and none of its data. Exits 1 when any did not do as it must.
+    One line for each way in which a trigger can fire, so that no dead one hides behind another. Uses this
+    place's contract and policy, and none of its data. Exits 1 when any did not do as it must.
     """
     from attrition_platform.defs.trigger_rehearsal import rehearse
 
-    broken = 0
+    lines = []
     for one in rehearse(_platform()):
+        lines.append(asdict(one) | {"ok": one.is_sound})
+        if as_json:
+            continue
         fired = "fired" if one.fired else "DID NOT FIRE"
         silent = "stayed silent" if one.stayed_silent else "FIRED FOR NOTHING"
-        broken += not one.is_sound
         verdict = "ok" if one.is_sound else "BROKEN"
-        click.echo(f"{one.trigger:<12} {one.sensor:<16} {fired:<13} {silent:<18} {verdict}")
+        told = f"{one.trigger:<12} {one.signal:<18} {one.sensor:<16} {fired:<13} {silent:<18} {verdict}"
+        click.echo(told)
+    if as_json:
+        show_json({"rehearsed": lines})
+    broken = sum(not line["ok"] for line in lines)
     if broken:
-        click.echo(f"{broken} triggers did not do as they must.", err=True)
+        click.echo(f"{broken} of {len(lines)} did not do as they must.", err=True)
         sys.exit(1)
 
 

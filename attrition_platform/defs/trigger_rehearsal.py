@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +14,8 @@ import dagster as dg
 from attrition_platform.defs.assets.governance import CAUSE_TAG
 from attrition_platform.defs.gather import gather
 from attrition_platform.defs.trigger_sensors import NAMES
-from attrition_platform.modeling.watch_rules import CauseKind
 from attrition_platform.stages.platform import Platform
-from attrition_platform.stages.synthetic_signals import SIGNALS, canary_action
+from attrition_platform.stages.synthetic_signals import Signal, canary_action, signals
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Rehearsal:
     ----------
     trigger : str
         Kind of cause, or ``canary``.
+    signal : str
+        What it was shown.
     sensor : str
         Who watches.
     fired, stayed_silent : bool
@@ -32,6 +35,7 @@ class Rehearsal:
     """
 
     trigger: str
+    signal: str
     sensor: str
     fired: bool
     stayed_silent: bool
@@ -43,29 +47,31 @@ class Rehearsal:
 
 
 def rehearse(platform: Platform) -> Iterator[Rehearsal]:
-    """Feed each trigger a signal that must fire it, and one that must not.
+    """Feed each trigger what must fire it, and what must not: one line for each way in which it can fire.
 
     Each is given to the real sensors in a scratch folder with a Dagster instance in memory, under this
     place's contract and policy. Nothing of the place is read or written, nothing is sent.
     """
-    for kind in NAMES:
-        yield Rehearsal(kind, NAMES[kind], _starts(platform, kind, True), not _starts(platform, kind, False))
+    for signal in signals(platform.policy.performance):
+        fired, fired_for_nothing = _starts(platform, signal, True), _starts(platform, signal, False)
+        yield Rehearsal(signal.trigger, signal.name, NAMES[signal.trigger], fired, not fired_for_nothing)
     rolled_back = canary_action(platform, True) == "roll-back"
     kept = canary_action(platform, False) != "roll-back"
-    yield Rehearsal("canary", "watch_canary", rolled_back, kept)
+    yield Rehearsal("canary", "failing answers", "watch_canary", rolled_back, kept)
 
 
-def _starts(platform: Platform, kind: CauseKind, fires: bool) -> bool:
+def _starts(platform: Platform, signal: Signal, fires: bool) -> bool:
     """Whether the signal leads to a run that is told by this cause."""
     with (
         tempfile.TemporaryDirectory(prefix="attrition-triggers-") as name,
         dg.DagsterInstance.ephemeral() as instance,
+        _without_warnings(),
     ):
         scratch = _scratch(platform, Path(name))
-        SIGNALS[kind](scratch, fires)
+        signal.make(scratch, fires)
         definitions = gather(scratch)
         found = []
-        for sensor in (NAMES[kind], "start_runs"):
+        for sensor in (NAMES[signal.trigger], "start_runs"):
             definition = next(each for each in definitions.sensors or () if each.name == sensor)
             with dg.build_sensor_context(
                 instance=instance, resources={"platform": scratch}, definitions=definitions
@@ -73,7 +79,18 @@ def _starts(platform: Platform, kind: CauseKind, fires: bool) -> bool:
                 data = definition.evaluate_tick(context)
             found += [request.tags.get(CAUSE_TAG) for request in data.run_requests or ()]
         scratch.causes.close()
-    return found == [kind]
+    return found == [signal.trigger]
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """That a signal which must not fire is refused is no news; what a sensor calls an error still is."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _scratch(platform: Platform, folder: Path) -> Platform:

@@ -415,8 +415,8 @@ def quiet_months(report: YearReport) -> str:
     n, n_false = report.n_quiet_judged, report.n_false_performance_alarms
     if n == 0:
         return (
-            "In no month could an alarm about outcomes be false: none were judged before a change could show in "
-            "them. This year says nothing about false alarms of that kind."
+            "In no month could an alarm about outcomes be false: none were judged before a change could show "
+            "in them. This year says nothing about false alarms of that kind."
         )
     alarms = f"{n_false} alarms, all of them false" if n_false else "no alarm"
     return f"In {n} months outcomes were judged before any change could show in them: {alarms}."

@@ -19,16 +19,21 @@ from attrition_platform.cli import trigger_commands
 from attrition_platform.defs import trigger_rehearsal
 from attrition_platform.defs.trigger_sensors import NAMES
 from attrition_platform.errors import StoreError
-from attrition_platform.modeling.watch_rules import CauseKind, TriggerRule
+from attrition_platform.modeling.watch_rules import CauseKind, PerformanceRule, TriggerRule
 from attrition_platform.monitoring import canary as canary_verdict
+from attrition_platform.monitoring import performance
+from attrition_platform.monitoring.concept import ConceptVerdict
 from attrition_platform.monitoring.triggering import Cause
 from attrition_platform.settings import Settings
 from attrition_platform.stages import detecting
 from attrition_platform.stages.detecting import Reading
 from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.synthetic_signals import signals
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-LINES = (*NAMES, "canary")
+TRIGGERS = (*NAMES, "canary")
+SIGNALS = tuple((one.trigger, one.name) for one in signals(PerformanceRule()))
+LINES = (*SIGNALS, ("canary", "failing answers"))
 
 
 @pytest.fixture
@@ -59,10 +64,11 @@ def found(platform: Platform, kind: CauseKind, name: str = "a") -> Cause:
     return cause
 
 
-def verdicts(output: str) -> dict[str, str]:
-    """The last word of each trigger's line."""
-    lines = [line.split() for line in output.splitlines()]
-    return {words[0]: words[-1] for words in lines if words and words[0] in LINES}
+def rehearsed(code: int) -> dict[tuple[str, str], bool]:
+    """Whether each line of `triggers test` is ok."""
+    done = triggers("test", "--json")
+    assert done.exit_code == code, done.output
+    return {(line["trigger"], line["signal"]): line["ok"] for line in json.loads(done.stdout)["rehearsed"]}
 
 
 # --- what may start a run
@@ -71,13 +77,13 @@ def verdicts(output: str) -> dict[str, str]:
 def test_an_empty_place_shows_every_trigger_with_its_limit_and_what_it_saw(platform: Platform) -> None:
     rows = as_json()["triggers"]
 
-    assert [row["trigger"] for row in rows] == list(LINES)
+    assert [row["trigger"] for row in rows] == list(TRIGGERS)
     for row in rows:
         assert row["fires_when"]
         assert row["seen_now"]
         assert (row["last_fired"], row["n_open"], row["looks_again"]) == (None, 0, "within 30 s")
     shown = triggers().stdout
-    for name in LINES:
+    for name in TRIGGERS:
         assert f"{name}: fires when " in shown
 
 
@@ -160,38 +166,49 @@ def test_all_fire_when_they_must_and_only_then_and_the_place_stays_as_it_was(pla
     done = triggers("test")
 
     assert done.exit_code == 0, done.output
-    assert verdicts(done.stdout) == dict.fromkeys(LINES, "ok")
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [trigger for trigger, _ in LINES]
+    assert all(name in line and line.endswith(" ok") for line, (_, name) in zip(lines, LINES, strict=True))
+    assert done.stderr == "", "what must not fire is refused, and that is no warning here"
     assert list(platform.settings.data_dir.rglob("*")) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", NAMES)
-def test_a_disabled_detector_makes_exactly_its_line_fail(
-    kind: CauseKind, platform: Platform, monkeypatch: pytest.MonkeyPatch
+def test_a_disabled_detector_makes_exactly_its_lines_fail(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(detecting.DETECTORS, kind, lambda _: Reading("never", "nothing"))  # type: ignore[arg-type]
+    monkeypatch.setitem(detecting.DETECTORS, "drift", lambda _: Reading("never", "nothing"))  # type: ignore[arg-type]
+
+    assert rehearsed(code=1) == {line: line[0] != "drift" for line in LINES}
+
+
+@pytest.mark.slow
+def test_a_dead_verdict_on_concept_drift_makes_exactly_its_line_fail(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = ConceptVerdict(False, 0.0, 0.01, 0, 0, None, ())
+    monkeypatch.setattr(performance, "judge_concept", lambda *_, **__: dead)
 
     done = triggers("test")
 
     assert done.exit_code == 1
-    assert verdicts(done.stdout) == dict.fromkeys(LINES, "ok") | {kind: "BROKEN"}
-    assert "DID NOT FIRE" in done.stdout
-    assert "1 triggers did not do as they must." in done.stderr
+    (broken,) = [line for line in done.stdout.splitlines() if line.endswith("BROKEN")]
+    assert broken.split()[:4] == ["performance", "concept", "drift", "on_performance"]
+    assert "DID NOT FIRE" in broken
+    assert f"1 of {len(LINES)} did not do as they must." in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fires", [True, False])
-def test_a_verdict_on_canaries_that_never_or_always_rolls_back_makes_exactly_its_line_fail(
+def test_a_verdict_on_canaries_that_never_or_always_rolls_back_makes_its_line_fail(
     fires: bool, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = canary_verdict.judge
     action: Any = "roll-back" if fires else "continue"
     monkeypatch.setattr(canary_verdict, "judge", lambda *a, **k: replace(real(*a, **k), action=action))
 
-    done = triggers("test")
+    monkeypatch.setattr(trigger_rehearsal, "signals", lambda _: ())
 
-    assert done.exit_code == 1
-    assert verdicts(done.stdout) == dict.fromkeys(LINES, "ok") | {"canary": "BROKEN"}
+    assert rehearsed(code=1) == {LINES[-1]: False}
 
 
 def test_a_rehearsal_tells_nobody(platform: Platform, tmp_path: Path) -> None:
