@@ -134,7 +134,12 @@ def _ks_p_value(reference: ColumnCounts, window: ColumnCounts) -> float:
 
 
 def _chi_square_p_value(reference: Ints, window: Ints) -> float:
-    """Pearson's test of the window against shares that count as known; 0 where a category is new."""
+    """Pearson's test of the window against shares that count as known.
+
+    0 where a category is new, 1 where there is but one.
+    """
+    if len(reference) == 1:
+        return 1.0
     expected = reference * (window.sum() / reference.sum())
     if (expected == 0).any():
         return 0.0

@@ -10,6 +10,7 @@ import numpy as np
 from attrition_platform.monitoring.same_source import Floats, Ints
 
 SMALLEST_STD: Final = 0.001  # as Evidently's normed Wasserstein distance has it
+OUTERMOST: Final = 0.01  # share of the reference at each end that typos may fill
 
 
 def jensen_shannon_distance(reference: Ints, window: Ints) -> float:
@@ -69,3 +70,34 @@ def normed_wasserstein_distance(values: Floats, reference: Ints, window: Ints) -
         mean = float(np.sum(p * values))
         std = math.sqrt(float(np.sum(p * (values - mean) ** 2)))
     return area / max(std, SMALLEST_STD) if math.isfinite(std) else math.nan
+
+
+def robust_wasserstein_distance(values: Floats, reference: Ints, window: Ints) -> float:
+    """Compute the normed Wasserstein distance with values beyond the reference's ends drawn in to them.
+
+    A few typos of many digits make the reference's standard deviation, and with it the unit of the plain
+    distance, as large as they like. Here the outermost hundredth of the reference at each end, and whatever
+    of the window lies beyond, counts as the last value before it.
+
+    Parameters
+    ----------
+    values, reference, window : ndarray of shape (n_distinct,)
+        As for `normed_wasserstein_distance`.
+
+    Returns
+    -------
+    float
+        0 for equal distributions, and where all that differs lies in the outermost hundredth.
+
+    Examples
+    --------
+    >>> values = np.array([1.0, 2.0, 3.0, 1e9])
+    >>> before, now = np.array([500, 500, 0, 1]), np.array([0, 500, 500, 0])
+    >>> normed_wasserstein_distance(values, before, now) < 0.1
+    True
+    >>> round(robust_wasserstein_distance(values, before, now), 3)
+    0.999
+    """
+    below = np.cumsum(reference)
+    low, high = np.searchsorted(below, (OUTERMOST * below[-1], (1 - OUTERMOST) * below[-1]))
+    return normed_wasserstein_distance(np.clip(values, values[low], values[high]), reference, window)

@@ -4,12 +4,14 @@ Three questions are asked of each column: are its values shared out otherwise, a
 empty or unreadable, and are there categories that the reference has not. Each has an effect, which is
 comparable with the customary limit of 0.1, and a p-value, which holds for the sizes at hand
 (`same_source`). A column is drifted where the effect reaches the rule's floor *and* the p-value stands after
-two corrections:
+two corrections (a number's effect is the larger of two distances, so that a few typos of many digits do not
+deafen the floor; it can only silence, so the promise about false alarms is that of the p-values):
 
 - over questions and columns: Benjamini and Hochberg's step-up within the window, at level q;
 - over time: q is the year's allowed chance of any false alarm divided by the year's windows. By the union
   bound the chance then holds for the year, also though all windows share one reference, since each window's
-  test holds for a reference that is itself a sample.
+  test holds for a reference that is itself a sample. Who judges more windows than the rule's
+  `windows_per_year`, such as several files a day, must raise it, or the year's chance grows in proportion.
 
 What can't be tested is said to be so, and is never called stable.
 
@@ -33,7 +35,11 @@ import numpy as np
 
 from attrition_platform.contracts.rows import why_no_category
 from attrition_platform.modeling.watch_rules import DriftRule
-from attrition_platform.monitoring.distances import jensen_shannon_distance, normed_wasserstein_distance
+from attrition_platform.monitoring.distances import (
+    jensen_shannon_distance,
+    normed_wasserstein_distance,
+    robust_wasserstein_distance,
+)
 from attrition_platform.monitoring.drift_verdict import (
     Answer,
     ColumnVerdict,
@@ -134,7 +140,8 @@ def _judged(answer: Answer, limit: float) -> Answer:
         return answer
     # The share of new categories is one that is tolerated, the others are limits that count.
     tolerates_limit = answer.question == "new-category"
-    matters = answer.effect > answer.limit if tolerates_limit else answer.effect >= answer.limit
+    reached = answer.judged_effect
+    matters = reached > answer.limit if tolerates_limit else reached >= answer.limit
     return replace(answer, outcome="drifted" if matters else "below-effect-floor")
 
 
@@ -171,7 +178,7 @@ def _ask(
     ask_values = _ask_numbers if reference.kind == "number" else _ask_categories
     on_values = ask_values(reference, window, rule)
     # Said so that NaN fails: what is not a number in [0, inf) is no answer.
-    if not all(0.0 <= a.effect < math.inf and 0.0 < a.p_value <= 1.0 for a in on_values):
+    if not all(0.0 <= a.judged_effect < math.inf and 0.0 < a.p_value <= 1.0 for a in on_values):
         return answers, "not-finite"
     return (*on_values, *answers), None
 
@@ -215,7 +222,9 @@ def _ask_numbers(reference: ColumnCounts, window: ColumnCounts, rule: DriftRule)
     values = values[np.append(True, np.diff(values) > 0)]
     before, now = (_spread(column, values) for column in (reference, window))
     effect = normed_wasserstein_distance(values, before, now)
-    return (Answer("distribution", effect, rule.min_score, numbers_p_value(before, now)),)
+    robust = robust_wasserstein_distance(values, before, now)
+    p_value = numbers_p_value(before, now)
+    return (Answer("distribution", effect, rule.min_score, p_value, robust_effect=robust),)
 
 
 def _spread(column: ColumnCounts, values: Floats) -> Ints:

@@ -50,6 +50,9 @@ class Answer:
         In (0, 1]; it is exact or too large.
     outcome : {"drifted", "below-effect-floor", "stable"}
         ``below-effect-floor`` where the difference is certain and too small to matter.
+    robust_effect : float
+        ``distribution`` of a number: the same distance without the reference's outermost values, which a few
+        typos can't stretch; otherwise 0.
     """
 
     question: Question
@@ -57,6 +60,12 @@ class Answer:
     limit: float
     p_value: float
     outcome: Outcome = "stable"
+    robust_effect: float = 0.0
+
+    @property
+    def judged_effect(self) -> float:
+        """What is held against the limit: the larger of both effects, NaN where the plain one is."""
+        return max(self.effect, self.robust_effect)
 
 
 @dataclass(frozen=True)
@@ -129,13 +138,17 @@ class ColumnVerdict:
 
     def _in_words(self, answer: Answer) -> str:
         if answer.question == "distribution":
-            return f"its values are distributed otherwise (score {answer.effect:.3f}, limit {answer.limit:g})"
+            score = f"score {answer.effect:.3f}"
+            if answer.effect < answer.limit:
+                score += f", or {answer.robust_effect:.3f} without the outermost values"
+            return f"its values are distributed otherwise ({score}, limit {answer.limit:g})"
         if answer.question == "missing-values":
             before, now = self.reference_missing_share or 0.0, self.missing_share or 0.0
             return f"cells without a readable value went from {before:.1%} to {now:.1%}"
         names = ", ".join(f"'{new.name}' ({new.n_rows} rows)" for new in self.new_categories)
-        return f"{answer.effect:.1%} of its values are in categories that training never saw" + (
-            f": {names}" if names else ""
+        return (
+            f"{answer.effect:.1%} of its values are in categories that training never saw"
+            f"{f': {names}' if names else ''} ({answer.limit:.1%} is tolerated, whatever the score)"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -187,9 +200,13 @@ class DriftVerdict:
 
     @property
     def score(self) -> float | None:
-        """Largest distance, of any column's values or missing cells; None if nothing was tested."""
+        """Largest judged distance, of any column's values or missing cells; None if nothing was tested.
+
+        A share of new categories is no distance and has a limit of its own, so a column that drifted in
+        nothing else may come with a small score; its text says so.
+        """
         effects = [
-            answer.effect
+            answer.judged_effect
             for verdict in self.by_column.values()
             for answer in verdict.answers
             if answer.question != "new-category"

@@ -100,7 +100,7 @@ def in_words(facts: Mapping[str, Any]) -> str:
     """Say in one or two sentences what a drift report found.
 
     >>> in_words({"problem": None, "window": "ab12", "drifted": False, "columns": [], "score": 0.031,
-    ...           "schema_changes": []})
+    ...           "windows": [], "schema_changes": []})
     'Window ab12: no column drifted (largest score 0.031).'
     """
     if facts["problem"]:
@@ -109,7 +109,14 @@ def in_words(facts: Mapping[str, Any]) -> str:
     drifted = facts["columns"]
     what = f"{', '.join(drifted)} drifted" if drifted else "no column drifted"
     changes = [change["text"] for change in facts["schema_changes"]]
-    return " ".join([f"Window {facts['window']}: {what} ({score}).", *changes])
+    # The score is silent about new categories, so where they alone are the drift their text must speak.
+    new = [
+        column["text"]
+        for window in facts["windows"]
+        for column in window["by_column"].values()
+        if column["findings"] == ["new-category"]
+    ]
+    return " ".join([f"Window {facts['window']}: {what} ({score}).", *new, *changes])
 
 
 def newest_batch(platform: Platform, raw: StepResult) -> Batch:

@@ -142,3 +142,10 @@ def test_columns_that_evidently_cannot_compare_are_left_out() -> None:
     assert judge(categories(5, 4), categories(5, 4), "wasserstein") is None
     assert judge(categories(5, 4, 3), categories(5, 4), "z") is None
     assert customary_verdicts(FrameSummary(9, {"x": categories(9)}), FrameSummary(9, {})) == {}
+
+
+def test_one_and_the_same_category_everywhere_is_no_drift_by_any_p_value() -> None:
+    same = FrameSummary(2_000, {"x": ColumnCounts("category", ("A",), (2_000,))})
+
+    for method in ("chisquare", "z"):
+        assert customary_verdicts(same, same, method)["x"] == (method, 1.0, False)

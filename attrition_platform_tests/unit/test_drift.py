@@ -12,7 +12,11 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import hypergeom, wasserstein_distance
 
 from attrition_platform.modeling.watch_rules import DriftRule
-from attrition_platform.monitoring.distances import jensen_shannon_distance, normed_wasserstein_distance
+from attrition_platform.monitoring.distances import (
+    jensen_shannon_distance,
+    normed_wasserstein_distance,
+    robust_wasserstein_distance,
+)
 from attrition_platform.monitoring.drift import ColumnVerdict, judge_drift
 from attrition_platform.monitoring.same_source import (
     categories_p_value,
@@ -20,6 +24,7 @@ from attrition_platform.monitoring.same_source import (
     numbers_p_value,
 )
 from attrition_platform.monitoring.summary import ColumnCounts, FrameSummary
+from attrition_platform.stages.drift import in_words
 
 RULE = DriftRule()
 LEVELS = ("High", "Low", "Medium")
@@ -173,6 +178,59 @@ def test_a_new_category_over_its_tolerated_share_alarms_below_the_floor_of_the_d
     assert verdict.score is not None
     assert verdict.score < RULE.min_score
     assert (verdict.outcome, verdict.findings) == ("drifted", ("new-category",))
+    assert verdict.text.endswith("never saw: 'C' (80 rows) (1.0% is tolerated, whatever the score).")
+
+
+def test_where_new_categories_alone_are_the_drift_the_report_says_so_beside_its_small_score() -> None:
+    reference = frame(x=categories(A=50_000, B=50_000), y=categories(A=500, B=500))
+    window = frame(x=categories(A=2_460, B=2_460, C=80), y=categories(A=2_500, B=2_500))
+    found = judge_drift(reference, window, RULE).as_json()
+    facts = {"problem": None, "window": "w1", "schema_changes": [], "windows": [found]}
+
+    text = in_words(facts | {key: found[key] for key in ("drifted", "columns", "score")})
+
+    assert found["score"] < RULE.min_score
+    assert text.startswith("Window w1: x drifted (largest score 0.0")
+    assert "x: 1.6% of its values are in categories that training never saw: 'C' (80 rows)" in text
+
+
+@pytest.mark.parametrize("typos", [1, 5, 20])
+@pytest.mark.parametrize("where", ["reference", "window", "both"])
+def test_a_few_typos_of_many_digits_do_not_hide_that_everybody_earns_more(where: str, typos: int) -> None:
+    before, now = normal(20_000, 0), normal(5_000, 1) * 1.08
+    if where != "window":
+        before[:typos] = 99_999_999.0
+    if where != "reference":
+        now[:typos] = 99_999_999.0
+
+    verdict = judge_drift(frame(x=numbers(before)), frame(x=numbers(now)), RULE)
+
+    column = verdict.by_column["x"]
+    assert column.outcome == "drifted"
+    assert verdict.score is not None
+    assert verdict.score > 0.35
+    if where == "reference":
+        assert column.score is not None
+        assert column.score < RULE.min_score, "it stays the number that Evidently gives"
+        assert "without the outermost values, limit 0.1)" in column.text
+
+
+def test_typos_alone_are_no_drift() -> None:
+    """The robust effect is that of a shift among nearly all, so it adds nothing to what is none."""
+    now = normal(5_000, 1)
+    now[:3] = 99_999_999.0
+
+    verdict = judged(numbers(normal(20_000, 0)), numbers(now))
+
+    assert verdict.outcome == "stable"
+    assert verdict.answers[0].robust_effect < 0.05
+
+
+@pytest.mark.parametrize("n_same", [999, 1_000])
+def test_a_column_of_nearly_one_value_has_a_robust_effect_of_zero(n_same: int) -> None:
+    values = np.array([3.0, 8.0])
+
+    assert robust_wasserstein_distance(values, np.array([n_same, 1]), np.array([95, 5])) == 0.0
 
 
 def test_a_new_category_within_its_tolerated_share_is_counted_without_an_alarm() -> None:
