@@ -32,7 +32,7 @@ def known_pipeline(now: datetime) -> PipelineFacts:
             runs=(RunFact("r", "train_champion", "drift", "success", then, then, 60.0),),
             arrivals=(ArrivalFact("f", then, now),),
             batches=(BatchFact("b", then, 1_000, 0),),
-            quality=(QualityFact("v", then, "roc_auc", 0.81, 0.80),),
+            quality=(QualityFact("v", then, "roc_auc", 0.81, 0.72, 0.7, 0.74),),
             store_checks=(StoreCheck(then, 9, 0),),
             refits=(RefitFact("v", then, True),),
             causes=(CauseFact("c", "drift", then, now),),
@@ -54,9 +54,15 @@ def known_pipeline(now: datetime) -> PipelineFacts:
         matured=dict.fromkeys(MODEL_METRICS, 0.7),
         estimated=dict.fromkeys(MODEL_METRICS, 0.72),
         slo=report.as_json(),
+        slo_judged_at=then,
         open_causes={"drift": 2},
+        ticketed_causes={"new-file": 1},
         alerts=(Alert("slow-burn", "run-success", "Text.", "docs/runbooks/slow-burn.md"),),
         n_notifications_failed=3,
+        undelivered={"webhook": 4},
+        failing={"file": False, "webhook": True},
+        ledger_intact=True,
+        readable={"release": True, "slo": False},
     )
 
 

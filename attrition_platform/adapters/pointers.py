@@ -25,9 +25,12 @@ class Pointers:
 
     def write(self, asset: str, run_id: str, result: StepResult) -> None:
         """Point this run's and the newest materialization of an asset at a result."""
-        text = json.dumps(asdict(result)).encode()
-        write_atomically(self.root / asset / f"{run_id}.json", text)
-        write_atomically(self.root / asset / NEWEST, text)
+        write_atomically(self.root / asset / f"{run_id}.json", json.dumps(asdict(result)).encode())
+        self.write_newest(asset, result)
+
+    def write_newest(self, asset: str, result: StepResult) -> None:
+        """Point the newest materialization alone at a result that was made outside a run."""
+        write_atomically(self.root / asset / NEWEST, json.dumps(asdict(result)).encode())
 
     def read(self, asset: str, run_id: str | None = None) -> StepResult:
         """Read what a run made of an asset, else what the newest run made.

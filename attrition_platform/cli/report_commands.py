@@ -13,12 +13,17 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 _check_option = click.option("--check", is_flag=True, help="Exit 1 when something was found.")
 
 
-def _facts(asset: str) -> dict[str, Any]:
+def _facts(asset: str, *, made_by: str) -> dict[str, Any]:
+    from attrition_platform.adapters.pointers import NEWEST
+    from attrition_platform.errors import StoreError
     from attrition_platform.settings import Settings
     from attrition_platform.stages.platform import Platform
     from attrition_platform.stages.views import newest
 
-    return newest(Platform(Settings.from_environment()), asset).facts
+    platform = Platform(Settings.from_environment())
+    if not (platform.pointers_dir / asset / NEWEST).is_file():
+        raise StoreError(f"There is no {asset.replace('_', ' ')} yet. Run `{made_by}` first.")
+    return newest(platform, asset).facts
 
 
 @click.command()
@@ -32,7 +37,7 @@ def drift(as_json: bool, check: bool) -> None:
     """
     from attrition_platform.stages.drift import in_words
 
-    facts = _facts("drift_report")
+    facts = _facts("drift_report", made_by="make train")
     if as_json:
         show_json(facts)
     else:
@@ -60,7 +65,7 @@ def performance(as_json: bool, check: bool) -> None:
     """
     from attrition_platform.stages.performance import BAD, METRICS, in_words
 
-    facts = _facts("performance_report")
+    facts = _facts("performance_report", made_by="attrition monitor")
     if as_json:
         show_json(facts)
     else:
@@ -93,11 +98,11 @@ def performance(as_json: bool, check: bool) -> None:
 def slo(as_json: bool, check: bool) -> None:
     """Show the ten promises of the platform with their error budgets, and the alerts that stand.
 
-    `attrition monitor` measures anew.
+    The sensor `judge_promises` measures anew every ten minutes, and `attrition monitor` at once.
     """
     from attrition_platform.stages.slo import in_words
 
-    facts = _facts("slo_report")
+    facts = _facts("slo_report", made_by="attrition monitor")
     if as_json:
         show_json(facts)
     else:
@@ -114,7 +119,8 @@ def slo(as_json: bool, check: bool) -> None:
             for indicator in facts["indicators"]
             for m in indicator["measures"]
         ]
-        show_table(["promise", "verdict", "reached", "promised", "unit", "budget left"], rows)
+        columns = ["promise", "verdict", "reached", "promised", "unit", "budget left"]
+        show_table(columns, rows, whole=("promise", "verdict"))
         for alert in facts["alerts"]:
             click.echo(f"{alert['severity'].upper()} {alert['name']}: {alert['text']} See {alert['runbook']}")
     if check and facts["missed"]:

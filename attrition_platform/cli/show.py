@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,8 +14,14 @@ def show_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table that fits the terminal; numbers stand to the right."""
+def show_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str | None = None,
+    *,
+    whole: Collection[str] = (),
+) -> None:
+    """Print a table that fits the terminal; numbers stand to the right, `whole` columns are never folded."""
     from rich.console import Console
     from rich.table import Table
 
@@ -23,7 +29,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     listed = [[_cell(value) for value in row] for row in rows]
     for position, column in enumerate(columns):
         numeric = all(_is_number(row[position]) for row in listed) and bool(listed)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if numeric else "left", overflow="fold", no_wrap=column in whole
+        )
     for row in listed:
         table.add_row(*row)
     Console().print(table, markup=False)

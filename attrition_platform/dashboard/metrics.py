@@ -7,7 +7,7 @@ from typing import Any
 
 from attrition_platform.dashboard.formats import parsed
 from attrition_platform.monitoring.burn_rate import Alert
-from attrition_platform.monitoring.exposition import MODEL_METRICS, PipelineFacts
+from attrition_platform.monitoring.exposition import MODEL_METRICS, PARTS, PipelineFacts
 
 Overview = Mapping[str, Any]
 
@@ -16,6 +16,8 @@ def pipeline_facts(found: Overview) -> PipelineFacts:
     """Facts of an overview; a part that is not known gives none, never a zero."""
     release, drift, slo = (_known(found, name) for name in ("release", "drift", "slo"))
     runs, causes, notifications = (_known(found, name) for name in ("runs", "causes", "notifications"))
+    channels = notifications.get("channels", ())
+    failing = {one["channel"] for one in notifications.get("failing", ())}
     champion = release.get("champion")
     judged = _judged(found, champion)
     successes = {job: parsed(at) for job, at in runs.get("last_success", {}).items()}
@@ -32,9 +34,15 @@ def pipeline_facts(found: Overview) -> PipelineFacts:
         matured={name: _value(judged.get("matured"), name) for name in MODEL_METRICS},
         estimated={name: _value(judged.get("estimated"), name) for name in MODEL_METRICS},
         slo=slo or None,
+        slo_judged_at=parsed(slo.get("judged_at")),
         open_causes=causes.get("n_open"),
+        ticketed_causes=causes.get("n_ticketed"),
         alerts=tuple(Alert.from_json(alert) for alert in slo["alerts"]) if slo else None,
         n_notifications_failed=notifications.get("n_failed"),
+        undelivered={name: notifications["undelivered"].get(name, 0) for name in channels},
+        failing={name: name in failing for name in channels},
+        ledger_intact=release["chain_problem"] is None if release else None,
+        readable={name: found[name]["state"] != "problem" for name in PARTS},
     )
 
 

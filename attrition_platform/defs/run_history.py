@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.events import RunFailureReason
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
 from attrition_platform.defs.assets.governance import CAUSE_TAG
+from attrition_platform.defs.trigger_sensors import RUN_KEY_TAG
 from attrition_platform.monitoring.slo_facts import RunFact, RunStatus
 
 MAX_RUNS = 5_000
@@ -19,12 +22,14 @@ _ENDED: dict[DagsterRunStatus, RunStatus] = {
 }
 
 
-def read_runs(instance: dg.DagsterInstance, since: datetime, *, without: str) -> tuple[RunFact, ...]:
+def read_runs(
+    instance: dg.DagsterInstance, since: datetime, *, without: str | None = None
+) -> tuple[RunFact, ...]:
     """Runs of our jobs that were created since a time, newest first.
 
     Parameters
     ----------
-    without : str
+    without : str or None
         Id of the run that asks: it can't tell how it ends.
     """
     records = instance.get_run_records(RunsFilter(created_after=since), limit=MAX_RUNS)
@@ -34,14 +39,18 @@ def read_runs(instance: dg.DagsterInstance, since: datetime, *, without: str) ->
 def run_fact(record: dg.RunRecord) -> RunFact:
     """A run as indicators see it."""
     run = record.dagster_run
+    status = _ENDED.get(run.status, "running")
+    if run.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.UNEXPECTED_TERMINATION.value:
+        status = "canceled"  # the machine or a person ended the process: the run itself broke nothing
     began = record.create_timestamp if record.start_time is None else _utc(record.start_time)
     return RunFact(
         run_id=run.run_id,
         job=run.job_name,
         cause=run.tags.get(CAUSE_TAG),
-        status=_ENDED.get(run.status, "running"),
+        status=status,
         started_at=began.astimezone(UTC),
         ended_at=None if record.end_time is None else _utc(record.end_time),
+        run_key=run.tags.get(RUN_KEY_TAG),
     )
 
 

@@ -1,4 +1,4 @@
-"""When the platform acts without being asked: the canary's verdict, triggers, notices."""
+"""When the platform acts without being asked: the canary's verdict, promises, triggers, notices."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import dagster as dg
 
 from attrition_platform.contracts.model import Contract
 from attrition_platform.defs.notice_sensors import build_notice_sensors
+from attrition_platform.defs.promise_sensor import judge_promises
 from attrition_platform.defs.trigger_sensors import build_trigger_sensors
 from attrition_platform.errors import AttritionError
 from attrition_platform.stages.platform import Platform
@@ -48,4 +49,9 @@ def _reason(error: Exception) -> str:
 
 def build_sensors(jobs: list[Any], contract: Contract) -> list[dg.SensorDefinition]:
     """Sensors of the code location; `jobs` begins with the main one."""
-    return [watch_canary, *build_trigger_sensors(jobs[0], contract), *build_notice_sensors(jobs)]
+    return [
+        watch_canary,
+        judge_promises,
+        *build_trigger_sensors(jobs[0], contract),
+        *build_notice_sensors(jobs),
+    ]

@@ -2,7 +2,8 @@
 
 Windows and factors are those of Google's SRE workbook, chapter 5 (multiwindow, multi-burn-rate): a burn
 rate of 1 spends exactly the budget of its period. The short window lets an alert end soon after its cause
-has. A pipeline has a handful of events a day, where one failure is a rate of 100 %: a rate alarms only
+has. Runs are counted over a week, so the same rates use up more of their budget than of the workbook's
+month. A pipeline has a handful of events a day, where one failure is a rate of 100 %: a rate alarms only
 with a least number of bad events behind it, and a single failed run is a ticket by its own name.
 """
 
@@ -24,6 +25,7 @@ AlertName = Literal[
     "budget-exhausted",
     "slow-burn",
     "metric-regression",
+    "too-many-alarms",
     "failed-run",
 ]
 ALERTS: Final[tuple[AlertName, ...]] = get_args(AlertName)
@@ -34,6 +36,7 @@ SEVERITY: Final[dict[AlertName, Severity]] = {
     "budget-exhausted": "page",
     "slow-burn": "ticket",
     "metric-regression": "ticket",
+    "too-many-alarms": "ticket",
     "failed-run": "ticket",
 }
 FAILED_RUN_FRESH: Final = timedelta(days=1)
@@ -100,7 +103,7 @@ class BurnRule:
     min_bad: int
 
 
-# 2 % of a 30-day budget in an hour, 5 % in six hours, 10 % in a day, 10 % in three days.
+# Of a week's budget: 9 % in an hour, 21 % in six hours, 43 % in a day, 43 % in three days.
 BURN_RULES: Final = (
     BurnRule("fast-burn", 14.4, timedelta(hours=1), timedelta(minutes=5), 3),
     BurnRule("fast-burn", 6.0, timedelta(hours=6), timedelta(minutes=30), 3),
@@ -233,7 +236,11 @@ def judge_alerts(
                 if measure.verdict == "missed":
                     found.append(_alert("metric-regression", measure.name, measure.text, runbooks))
             elif measure.budget is not None and _calls_somebody(measure.budget):
-                found.append(_alert("budget-exhausted", measure.name, measure.text, runbooks))
+                # Waking people over alarms that come too often would be one more of them.
+                name: AlertName = (
+                    "too-many-alarms" if indicator.name == "drift-alarms" else "budget-exhausted"
+                )
+                found.append(_alert(name, measure.name, measure.text, runbooks))
     found += [_alert("metric-regression", what, f"{what}.", runbooks) for what in facts.regressions]
     for job, ended in facts.failed_runs.items():
         if now - ended <= FAILED_RUN_FRESH:

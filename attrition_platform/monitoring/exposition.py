@@ -26,6 +26,21 @@ JOBS: Final = ("train_champion", "score_employees", "monitor")
 STATUSES: Final[tuple[str, ...]] = get_args(RunStatus)
 CAUSES: Final[tuple[str, ...]] = get_args(CauseKind)
 MODEL_METRICS: Final = ("accuracy", "recall", "precision", "roc_auc")
+CHANNELS: Final = ("file", "webhook", "mail")
+PARTS: Final = (
+    "place",
+    "release",
+    "decision",
+    "drift",
+    "performance",
+    "slo",
+    "scored",
+    "predictions",
+    "runs",
+    "causes",
+    "notifications",
+    "refused",
+)
 OTHER: Final = "other"
 _VERDICTS: Final = {"met": 1.0, "missed": 0.0}
 
@@ -54,12 +69,21 @@ class PipelineFacts:
         By name of `MODEL_METRICS`: on outcomes that are known, and from probabilities alone.
     slo : mapping or None
         `SloReport.as_json`.
-    open_causes : mapping of str to int or None
-        By kind; kinds that are not named have none. None: nobody has looked.
+    slo_judged_at : datetime or None
+        When that was judged.
+    open_causes, ticketed_causes : mapping of str to int or None
+        By kind: that wait for a run, and that no run is started for any more. Kinds that are not named have
+        none. None: nobody has looked.
     alerts : sequence of Alert or None
         Those that stand now. None: nobody has judged, which is not the same as none.
     n_notifications_failed : int or None
         Notifications of the last 7 days that a channel did not take.
+    undelivered, failing : mapping of str to int, mapping of str to bool
+        By channel that is set: messages that it has not taken yet, and whether it fails now.
+    ledger_intact : bool or None
+        Whether the chain held a moment ago. None: there is no record, or it can't be read.
+    readable : mapping of str to bool
+        By part of the overview, whether it could be read.
     """
 
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -73,9 +97,15 @@ class PipelineFacts:
     matured: Mapping[str, float | None] = field(default_factory=dict)
     estimated: Mapping[str, float | None] = field(default_factory=dict)
     slo: Mapping[str, Any] | None = None
+    slo_judged_at: datetime | None = None
     open_causes: Mapping[str, int] | None = None
+    ticketed_causes: Mapping[str, int] | None = None
     alerts: Sequence[Alert] | None = None
     n_notifications_failed: int | None = None
+    undelivered: Mapping[str, int] = field(default_factory=dict)
+    failing: Mapping[str, bool] = field(default_factory=dict)
+    ledger_intact: bool | None = None
+    readable: Mapping[str, bool] = field(default_factory=dict)
 
 
 def pipeline_metrics(facts: PipelineFacts, now: datetime) -> bytes:
@@ -98,15 +128,24 @@ def pipeline_metrics(facts: PipelineFacts, now: datetime) -> bytes:
     >>> from datetime import UTC
     >>> told = pipeline_metrics(PipelineFacts(drift_score=0.25), datetime(2026, 1, 1, tzinfo=UTC))
     >>> [line for line in told.decode().splitlines() if not line.startswith("#")]
-    ['attrition_report_time_seconds 1.7672256e+09', 'attrition_drift_score 0.25']
+    ['attrition_drift_score 0.25']
     """
     page = _Page()
-    page.tell("attrition_report_time_seconds", "When these metrics were read", now.timestamp())
+    _tell_sight(page, facts)
     _tell_runs(page, facts)
     _tell_models(page, facts, now)
     _tell_promises(page, facts.slo)
     _tell_work(page, facts)
     return page.text()
+
+
+def _tell_sight(page: _Page, facts: PipelineFacts) -> None:
+    """What says whether the other metrics can be trusted."""
+    judged = None if facts.slo_judged_at is None else facts.slo_judged_at.timestamp()
+    page.tell("attrition_slo_judged_time_seconds", "When promises and alerts were judged", judged)
+    page.tell("attrition_ledger_intact", "1 while the ledger's chain holds", facts.ledger_intact)
+    parts = [((name,), facts.readable.get(name)) for name in PARTS]
+    page.table("attrition_part_readable", "1 for what could be read", ("part",), parts)
 
 
 def _tell_runs(page: _Page, facts: PipelineFacts) -> None:
@@ -156,17 +195,28 @@ def _tell_promises(page: _Page, slo: Mapping[str, Any] | None) -> None:
 
 
 def _tell_work(page: _Page, facts: PipelineFacts) -> None:
-    causes: Counter[str] = Counter()
-    for kind, n in (facts.open_causes or {}).items():
-        causes[_known(kind, CAUSES)] += n
-    kinds = () if facts.open_causes is None else (*CAUSES, *([OTHER] if causes[OTHER] else []))
-    rows = [((kind,), float(causes[kind])) for kind in kinds]
-    page.table("attrition_open_causes", "Causes without an answer", ("kind",), rows)
+    page.table("attrition_open_causes", "Causes that wait", ("kind",), _by_kind(facts.open_causes))
+    given_up = _by_kind(facts.ticketed_causes)
+    page.table("attrition_ticketed_causes", "Causes that people must answer", ("kind",), given_up)
     standing = Counter(alert.name for alert in facts.alerts or ())
     firing = [] if facts.alerts is None else [((a, SEVERITY[a]), float(standing[a])) for a in ALERTS]
     page.table("attrition_alerts_firing", "Alerts that stand now", ("alert", "severity"), firing)
     failed = facts.n_notifications_failed
     page.tell("attrition_notifications_failed", "Untold in 7 days", failed)
+    waiting = [((name,), facts.undelivered.get(name)) for name in CHANNELS]
+    page.table("attrition_notifications_undelivered", "Messages not taken yet", ("channel",), waiting)
+    failing = [((name,), facts.failing.get(name)) for name in CHANNELS]
+    page.table("attrition_channel_failing", "1 while a channel fails", ("channel",), failing)
+
+
+def _by_kind(counts: Mapping[str, int] | None) -> list[tuple[tuple[str, ...], float]]:
+    """Counts of all kinds that we know; those of others in one."""
+    if counts is None:
+        return []
+    causes: Counter[str] = Counter()
+    for kind, n in counts.items():
+        causes[_known(kind, CAUSES)] += n
+    return [((kind,), float(causes[kind])) for kind in (*CAUSES, *([OTHER] if causes[OTHER] else []))]
 
 
 class _Page:

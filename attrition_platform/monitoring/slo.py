@@ -13,7 +13,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from attrition_platform.modeling.watch_rules import SloRule
-from attrition_platform.monitoring.slo_facts import AlarmFact, ArrivalFact, CauseFact, RunFact, SloFacts
+from attrition_platform.monitoring.slo_facts import (
+    AlarmFact,
+    Answer,
+    ArrivalFact,
+    CauseFact,
+    QualityFact,
+    RunFact,
+    SloFacts,
+)
 from attrition_platform.monitoring.slo_report import ErrorBudget, Indicator, Measure, MeasureName, SloReport
 
 WEEK: Final = timedelta(days=7)
@@ -101,7 +109,9 @@ def _latency(
             "minutes",
             "lower",
             None,
-            f"Mean from arrival to decision over {counted}." if minutes else "No file was decided on.",
+            f"Mean from a file's own time to the decision, {counted}."
+            if minutes
+            else "No file was decided on.",
         ),
         Measure(
             "latency-p95",
@@ -131,13 +141,21 @@ def _validation(facts: SloFacts, rule: SloRule, since: datetime, now: datetime) 
 
 
 def _quality(facts: SloFacts, rule: SloRule, since: datetime, now: datetime) -> Measure:
+    """The loss against the promise; known once the whole interval keeps it or breaks it."""
     known = [q for q in facts.quality if since < q.at <= now]
     newest = max(known, key=lambda q: q.at, default=None)
     gap, text = None, "Nothing matured to compare the champion's promise with."
     if newest is not None:
-        # A baseline of 0 gives no relative gap; that is a fault of the record and not a pass.
-        gap = (newest.baseline - newest.current) / newest.baseline if newest.baseline else math.nan
-        text = f"{newest.metric} is {newest.current:.4f} where {newest.baseline:.4f} was promised."
+        limit = rule.max_quality_gap
+        plain, at_worst, at_best = (_loss(newest, x) for x in (newest.current, newest.low, newest.high))
+        is_kept, is_broken = at_worst <= limit, not at_best <= limit
+        gap = plain if is_kept or is_broken else None
+        text = (
+            f"{newest.metric} is {newest.current:.4f} (95 % interval {newest.low:.4f} to {newest.high:.4f}) "
+            f"where {newest.baseline:.4f} was promised and {limit:.1%} less is allowed: "
+        )
+        verdict = "keeps" if is_kept else "breaks"
+        text += "too wide to tell." if gap is None else f"the whole interval {verdict} that."
     spent = 0.0 if gap is None else _at_least_zero(gap)
     return Measure(
         "quality-gap",
@@ -148,6 +166,11 @@ def _quality(facts: SloFacts, rule: SloRule, since: datetime, now: datetime) -> 
         ErrorBudget(rule.max_quality_gap, spent, "relative"),
         text,
     )
+
+
+def _loss(fact: QualityFact, reached: float) -> float:
+    """Relative to the promise; a promise of 0 gives none, which is a fault of the record and not a pass."""
+    return (fact.baseline - reached) / fact.baseline if fact.baseline else math.nan
 
 
 def _recovery(runs: Sequence[RunFact], rule: SloRule, since: datetime, now: datetime) -> Measure:
@@ -192,13 +215,15 @@ def _cost(runs: Sequence[RunFact], facts: SloFacts, rule: SloRule, since: dateti
     ]
     n_over = sum(not cost <= rule.max_job_cost for cost in costs)
     unknown = len(jobs) - len(costs)
+    # The one that nobody measured may have been the dearest; a known one over the budget breaks it anyway.
+    worst = _worst(costs) if n_over or not unknown else None
     text = (
         f"The dearest of {len(costs)} training jobs; {n_over} were over the budget"
         if costs
         else "No known cost"
     )
     text += f", of {unknown} more the cost is unknown." if unknown else "."
-    return _ceiling("cost-per-training-job", _worst(costs), rule.max_job_cost, facts.currency, text)
+    return _ceiling("cost-per-training-job", worst, rule.max_job_cost, facts.currency, text)
 
 
 def _artefacts(facts: SloFacts, rule: SloRule, since: datetime, now: datetime) -> Measure:
@@ -218,14 +243,25 @@ def _repeats(facts: SloFacts, rule: SloRule, since: datetime, now: datetime) -> 
 
 def _answers(causes: Sequence[CauseFact], rule: SloRule, since: datetime, now: datetime) -> Measure:
     limit = rule.max_trigger_to_deployed_hours
-    hours = _waits(((c.found_at, c.answered_at) for c in causes), timedelta(hours=limit), since, now, 3600.0)
-    late = sum(not wait <= limit for wait in hours)
-    text = (
-        f"The longest of {len(hours)} causes; {late} were not answered within {limit:g} hours."
-        if hours
-        else "No cause was answered."
-    )
-    return _ceiling("trigger-to-deployed", _worst(hours), limit, "hours", text)
+
+    def hours_of(*answers: Answer) -> list[float]:
+        spans = ((c.found_at, c.answered_at) for c in causes if c.answer in answers)
+        return _waits(spans, timedelta(hours=limit), since, now, 3600.0)
+
+    released, kept, given_up = hours_of("released"), hours_of("kept"), hours_of("given-up")
+    hours = [*released, *kept]
+    late = sum(not wait <= limit for wait in hours) + len(given_up)
+    worst, text = None, "No cause was answered."
+    if late or released:
+        # What was given up has no time at which it was answered, however soon that was.
+        worst = math.inf if given_up else _worst(hours)
+        text = (
+            f"The longest of {len(hours) + len(given_up)} causes; {late} were not answered within {limit:g}"
+        )
+        text += f" hours, {len(given_up)} of them given up: every run failed." if given_up else " hours."
+    elif kept:
+        text = f"{len(kept)} causes were answered by keeping the champion; nothing was deployed."
+    return _ceiling("trigger-to-deployed", worst, limit, "hours", text)
 
 
 def _alarms(facts: SloFacts, rule: SloRule, since: datetime, now: datetime) -> tuple[Measure, ...]:
@@ -234,7 +270,8 @@ def _alarms(facts: SloFacts, rule: SloRule, since: datetime, now: datetime) -> t
     answer_by = timedelta(hours=rule.max_trigger_to_deployed_hours)
     # People get the time that an answer may take before silence counts as "nobody needed this alarm".
     due = [alarm for alarm in alarms if alarm.acted or now - alarm.at > answer_by]
-    per_month = len(alarms) * MONTH_DAYS / rule.window_days if judged or alarms else None
+    # A shorter window is not scaled up: two alarms in 28 days are two, and no more than two were promised.
+    per_month = len(alarms) * min(1.0, MONTH_DAYS / rule.window_days) if judged or alarms else None
     text = f"{len(alarms)} alarms in {judged} windows." if per_month is not None else "No window was judged."
     return (
         _ceiling("alarms-per-month", per_month, rule.max_drift_alarms_per_month, "alarms", text),

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 RunStatus = Literal["success", "failure", "canceled", "running"]
+Answer = Literal["released", "kept", "given-up"]
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class RunFact:
     cause : str or None
         Kind of what started it; None when a person did.
     status : RunStatus
-        ``canceled`` runs were ended by a person and count neither way.
+        ``canceled`` runs were ended by a person, or with the process that they ran in, and count neither way.
     started_at, ended_at : datetime
         With their time zone; `ended_at` is None while it goes on.
     cpu_seconds : float or None
         None where nobody measured.
+    run_key : str or None
+        Names the causes that the run answers; None where no trigger started it.
     """
 
     run_id: str
@@ -35,11 +38,12 @@ class RunFact:
     started_at: datetime
     ended_at: datetime | None
     cpu_seconds: float | None = None
+    run_key: str | None = None
 
 
 @dataclass(frozen=True)
 class ArrivalFact:
-    """A file: when it came, and when the decision that it led to was on record (None: not yet)."""
+    """A file: when it was dropped, and when the decision on it was on record (None: not yet)."""
 
     file: str
     arrived_at: datetime
@@ -64,8 +68,10 @@ class QualityFact:
     ----------
     metric : str
         One where higher is better, such as ``roc_auc``.
-    baseline, current : float
-        On the test side of its promotion, and on matured outcomes.
+    baseline : float
+        On the test side of its promotion.
+    current, low, high : float
+        On matured outcomes, with the 95 % interval.
     """
 
     version: str
@@ -73,6 +79,8 @@ class QualityFact:
     metric: str
     baseline: float
     current: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -95,17 +103,26 @@ class RefitFact:
 
 @dataclass(frozen=True)
 class CauseFact:
-    """What started a run, and when the release (or the decision to keep the champion) answered it."""
+    """What started a run, and what became of it.
+
+    Attributes
+    ----------
+    answered_at : datetime or None
+        When the wait for an answer ended; None while it goes on.
+    answer : Answer
+        ``released``: a model; ``kept``: the decision to keep the champion; ``given-up``: every run failed.
+    """
 
     key: str
     kind: str
     found_at: datetime
     answered_at: datetime | None
+    answer: Answer = "released"
 
 
 @dataclass(frozen=True)
 class AlarmFact:
-    """A drift alarm, and whether anything was done after it (a run, a release, an event by a person)."""
+    """A window that drifted: when it was first judged, and whether its own run released anything in time."""
 
     window: str
     at: datetime
@@ -119,7 +136,7 @@ class SloFacts:
     Attributes
     ----------
     judged_windows : tuple of datetime
-        When a window was judged for drift, with or without an alarm.
+        When each window was first judged for drift, with or without an alarm.
     training_jobs : frozenset of str
         Jobs whose cost counts.
     price_per_cpu_hour : float

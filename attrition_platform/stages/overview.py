@@ -229,9 +229,11 @@ def _run(run: RunFact) -> dict[str, Any]:
 def _causes(platform: Platform) -> dict[str, Any]:
     records = [record for record in platform.causes.records() if record.state != "done"]
     waiting = Counter(record.cause.kind for record in records if record.state != "ticketed")
+    given_up = Counter(record.cause.kind for record in records if record.state == "ticketed")
     shown = sorted(records, key=lambda record: record.cause.found_at, reverse=True)[:N_CAUSES]
     return {
         "n_open": dict(sorted(waiting.items())),
+        "n_ticketed": dict(sorted(given_up.items())),
         "open": [
             {
                 "kind": record.cause.kind,
@@ -258,6 +260,7 @@ def _notifications(platform: Platform) -> dict[str, Any]:
         "newest": [{name: line.get(name) for name in shown} for line in reversed(lines[-N_TOLD:])],
         "n_failed": len(failed),
         "n_waiting": status.n_grouped,
+        "channels": list(notifier.channels),
         "undelivered": dict(status.undelivered),
         "failing": [
             {"channel": name, "since": began, "problem": problem}
@@ -274,8 +277,11 @@ def _is_after(line: Mapping[str, Any], since: datetime) -> bool:
 
 
 def _refused(platform: Platform) -> dict[str, Any]:
-    """Files that were refused whole; what can't be read of one does not hide the others."""
-    found = []
+    """Files that were refused whole, before they became a batch or for what they hold.
+
+    What can't be read of one does not hide the others.
+    """
+    found = _refused_batches(platform)
     for folder in _REFUSED:
         for file in (platform.settings.data_dir / folder).glob("*/reason.json"):
             try:
@@ -287,3 +293,22 @@ def _refused(platform: Platform) -> dict[str, Any]:
                 found.append(told | {"at": _written(file)})
     found.sort(key=lambda one: str(one["at"]), reverse=True)
     return {"n": len(found), "newest": found[:N_REFUSED]}
+
+
+def _refused_batches(platform: Platform) -> list[dict[str, Any]]:
+    """Batches that the newest run left out whole: a unit changed, say, or too many rows are bad."""
+    from attrition_platform.adapters.batches import list_batches
+
+    result = _newest(platform, "validated_employees")
+    refusals = [] if result is None else result.facts["refused_batches"]
+    batches = list_batches(platform.settings.data_dir, platform.contract.name) if refusals else ()
+    arrived = {batch.name: _written(batch.folder / "manifest.json") for batch in batches}
+    return [
+        {
+            "name": one["batch"],
+            "reason": one["reason"],
+            "detail": one.get("detail") or f"All of it is left out of training and scoring: {one['reason']}.",
+            "at": arrived.get(one["batch"]),
+        }
+        for one in refusals
+    ]

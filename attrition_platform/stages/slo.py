@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
-from attrition_platform.adapters.pointers import NEWEST
-from attrition_platform.adapters.step_cache import StepResult, digest, read_result
+from attrition_platform.adapters.step_cache import StepResult, digest
 from attrition_platform.errors import AttritionError
 from attrition_platform.monitoring.burn_rate import AlertFacts, Event, judge_alerts
 from attrition_platform.monitoring.slo import measure_slos
-from attrition_platform.monitoring.slo_facts import (
-    AlarmFact,
-    ArrivalFact,
-    BatchFact,
-    CauseFact,
-    QualityFact,
-    RefitFact,
-    RunFact,
-    SloFacts,
-    StoreCheck,
-)
+from attrition_platform.monitoring.slo_facts import QualityFact, RefitFact, RunFact, SloFacts, StoreCheck
 from attrition_platform.ports import LedgerRecord
-from attrition_platform.stages.ingest import Progress, validate_one_batch
+from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.performance import BAD
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.release_state import release_state
+from attrition_platform.stages.slo_history import (
+    TRAIN,
+    find_alarms,
+    find_arrivals,
+    find_batches,
+    find_causes,
+    first_looks,
+    price_runs,
+    read_drift,
+    read_files,
+)
 from attrition_platform.stages.views import newest_or_none
 
-TRAIN = "train_champion"
 N_CHECKED = 3  # the champion and those that a rollback would reach first
-ANSWERS = ("promotion", "canary", "proposal", "rollback")
 
 
 def measure(platform: Platform, runs: Sequence[RunFact], tell: Progress) -> StepResult:
@@ -50,18 +46,20 @@ def measure(platform: Platform, runs: Sequence[RunFact], tell: Progress) -> Step
         Facts: as `SloReport.as_json`, and ``alerts``.
     """
     now = platform.clock()
-    records = platform.ledger.records()
-    priced = tuple(replace(run, cpu_seconds=_cpu_seconds(platform, run.run_id)) for run in runs)
+    since = now - timedelta(days=platform.policy.slo.window_days)
+    records, causes = platform.ledger.records(), platform.causes.records()
+    looks = read_drift(platform)
+    files_read = read_files(platform, runs)
     facts = SloFacts(
-        runs=priced,
-        arrivals=_arrivals(platform, runs),
-        batches=_batches(platform, tell),
+        runs=price_runs(platform, runs),
+        arrivals=find_arrivals(platform, runs, files_read, causes, since),
+        batches=find_batches(platform, files_read, since, tell),
         quality=_quality(platform, records, now),
         store_checks=(_check_store(platform, records, now),),
         refits=_refits(records),
-        causes=_causes(platform),
-        judged_windows=tuple(at for at, _ in _drift_reports(platform)),
-        alarms=_alarms(platform, records),
+        causes=find_causes(causes, runs, records),
+        judged_windows=tuple(first_looks(looks).values()),
+        alarms=find_alarms(platform, looks, causes, runs, records),
         training_jobs=frozenset({TRAIN}),
         price_per_cpu_hour=platform.policy.prices.cpu_hour,
         currency=platform.policy.prices.currency,
@@ -77,56 +75,20 @@ def measure(platform: Platform, runs: Sequence[RunFact], tell: Progress) -> Step
 
 
 def in_words(facts: Mapping[str, Any]) -> str:
-    """Say in a sentence how many promises are kept.
+    """Say in a sentence how many promises are kept; some are measured in two ways.
 
-    >>> in_words({"verdicts": {"met": 8, "missed": 1, "no-data": 1}, "missed": ["cost"], "alerts": []})
-    '8 promises are kept, 1 broken (cost), 1 without data; 0 alerts stand.'
+    >>> in_words({"verdicts": {"met": 1, "missed": 1, "no-data": 0}, "missed": ["cost"], "alerts": [],
+    ...           "indicators": [{"measures": [{}, {}]}, {"measures": [{}]}]})
+    '1 of 2 promises (3 measures) is kept, 1 broken (cost), 0 without data; 0 alerts stand.'
     """
     verdicts = facts["verdicts"]
+    n_measures = sum(len(indicator["measures"]) for indicator in facts["indicators"])
     broken = f"{verdicts['missed']} broken" + (f" ({', '.join(facts['missed'])})" if facts["missed"] else "")
     return (
-        f"{verdicts['met']} promises are kept, {broken}, {verdicts['no-data']} without data; "
-        f"{len(facts['alerts'])} alerts stand."
+        f"{verdicts['met']} of {sum(verdicts.values())} promises ({n_measures} measures) "
+        f"{'is' if verdicts['met'] == 1 else 'are'} kept, {broken}, {verdicts['no-data']} without data; "
+        f"{len(facts['alerts'])} alert{' stands' if len(facts['alerts']) == 1 else 's stand'}."
     )
-
-
-def _cpu_seconds(platform: Platform, run_id: str) -> float | None:
-    """CPU of the steps that a run computed itself; None where it left nothing behind."""
-    found = [read_result(file) for file in platform.pointers_dir.rglob(f"{run_id}.json")]
-    if not found:
-        return None
-    return sum(float(result.measured.get("cpu_seconds", 0.0)) for result in found if not result.reused)
-
-
-def _batch_folders(platform: Platform) -> list[tuple[Any, datetime]]:
-    from attrition_platform.adapters.batches import list_batches
-
-    batches = list_batches(platform.settings.data_dir, platform.contract.name)
-    return [(batch, _written(batch.folder / "manifest.json")) for batch in batches]
-
-
-def _written(file: Path) -> datetime:
-    return datetime.fromtimestamp(file.stat().st_mtime, UTC)
-
-
-def _arrivals(platform: Platform, runs: Sequence[RunFact]) -> tuple[ArrivalFact, ...]:
-    """Each accepted file with the end of the first good training that ended after it was accepted."""
-    ended = sorted(
-        run.ended_at for run in runs if run.job == TRAIN and run.status == "success" and run.ended_at
-    )
-    return tuple(
-        ArrivalFact(batch.sha256[:16], at, next((end for end in ended if end >= at), None))
-        for batch, at in _batch_folders(platform)
-    )
-
-
-def _batches(platform: Platform, tell: Progress) -> tuple[BatchFact, ...]:
-    found = []
-    for batch, at in _batch_folders(platform):
-        facts = validate_one_batch(platform, batch, tell).facts
-        n_bad = batch.n_rows if "refused" in facts else facts["n_quarantined"]
-        found.append(BatchFact(batch.sha256[:16], at, batch.n_rows, n_bad))
-    return tuple(found)
 
 
 def _quality(platform: Platform, records: Sequence[LedgerRecord], now: datetime) -> tuple[QualityFact, ...]:
@@ -135,16 +97,13 @@ def _quality(platform: Platform, records: Sequence[LedgerRecord], now: datetime)
     if champion is None or judged is None or judged["version"] != champion.version:
         return ()
     current = judged["matured"].get("roc_auc")
-    if (
-        current is None
-        or current["high"] is None
-        or result is None
-        or result.facts["verdict"] == "cannot-judge"
-    ):
+    if current is None or result is None or result.facts["verdict"] == "cannot-judge":
+        return ()
+    value, low, high = (current[name] for name in ("value", "low", "high"))
+    if value is None or low is None or high is None:
         return ()
     promised = champion.payload["metrics"]["test"]["roc_auc"]["value"]
-    # The upper end is what can't be doubted: an estimate on few labels is below by chance half the time.
-    return (QualityFact(champion.version, now, "roc_auc", promised, current["high"]),)
+    return (QualityFact(champion.version, now, "roc_auc", promised, value, low, high),)
 
 
 def _check_store(platform: Platform, records: Sequence[LedgerRecord], now: datetime) -> StoreCheck:
@@ -168,40 +127,6 @@ def _refits(records: Sequence[LedgerRecord]) -> tuple[RefitFact, ...]:
         if record.kind == "decision"
         for gate in record.payload["gates"]
         if gate["name"] == "reproducible"
-    )
-
-
-def _causes(platform: Platform) -> tuple[CauseFact, ...]:
-    """Causes with the end of their run: then the release, or the decision against it, is on record."""
-    return tuple(
-        CauseFact(
-            record.cause.key,
-            record.cause.kind,
-            record.cause.found_at,
-            record.ended_at if record.state == "done" else None,
-        )
-        for record in platform.causes.records()
-    )
-
-
-def _drift_reports(platform: Platform) -> list[tuple[datetime, dict[str, Any]]]:
-    """Every drift report that found something to compare with, oldest first."""
-    files = (platform.pointers_dir / "drift_report").glob("*.json")
-    reports = [(_written(file), read_result(file).facts) for file in files if file.name != NEWEST]
-    return sorted(((at, facts) for at, facts in reports if not facts["problem"]), key=lambda item: item[0])
-
-
-def _alarms(platform: Platform, records: Sequence[LedgerRecord]) -> tuple[AlarmFact, ...]:
-    """The first report of each drifted window; a release after it, in time, is what was done."""
-    within = timedelta(hours=platform.policy.slo.max_trigger_to_deployed_hours)
-    answers = [datetime.fromisoformat(record.at) for record in records if record.kind in ANSWERS]
-    first: dict[str, datetime] = {}
-    for at, facts in _drift_reports(platform):
-        if facts["drifted"]:
-            first.setdefault(facts["window"], at)
-    return tuple(
-        AlarmFact(window, at, any(at <= answer <= at + within for answer in answers))
-        for window, at in first.items()
     )
 
 

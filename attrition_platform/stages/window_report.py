@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 VALIDATED: Final = "validated_employees"
 PREDICTION: Final = "probability"
+N_KEPT: Final = 50
 _FILE: Final = re.compile(r"[0-9a-f]{16}")
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CODE: Final = ("adapters/evidently_report.py", "stages/window_report.py")
@@ -118,6 +119,18 @@ def draw_report(platform: Platform, report: WindowReport) -> None:
             prediction=None if arm is None else PREDICTION,
             min_named_rows=platform.policy.drift.min_named_rows,
         )
+        _keep_newest(report.path)
+
+
+def _keep_newest(drawn: Path) -> None:
+    """Remove the oldest pages beyond `N_KEPT`, never the one that was drawn just now; all can be drawn anew.
+
+    Locks stay: who waits for one must not find that another has made a new one.
+    """
+    pages = sorted(drawn.parent.glob("*.html"), key=lambda page: page.stat().st_mtime_ns, reverse=True)
+    for page in pages[N_KEPT:]:
+        if page != drawn:
+            page.unlink(missing_ok=True)
 
 
 def _judged_against(platform: Platform, window: str) -> LedgerRecord | None:
@@ -170,9 +183,8 @@ def _accepted_before(platform: Platform, at: datetime) -> Iterator[Path]:
 def _window_rows(platform: Platform, report: WindowReport) -> pl.DataFrame:
     result = validate_one_batch(platform, report.batch, _silently)
     if "valid.parquet" not in result.files:
-        raise StoreError(
-            "This file was refused whole, so there is no row to draw. The on-call page names the reason."
-        )
+        refused = result.facts["refused"]
+        raise StoreError(f"This file was refused whole, so there is no row to draw. {refused['detail']}")
     return _rows(platform, [platform.file(result.files["valid.parquet"])])
 
 

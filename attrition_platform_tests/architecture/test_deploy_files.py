@@ -176,6 +176,8 @@ def test_images_are_pinned_and_only_the_proxy_listens_beyond_loopback() -> None:
         assert re.fullmatch(r"[a-z]+(/[a-z]+)?:v?\d+\.\d+\.\d+", service["image"]), name
         assert "ports" not in service
         assert service["cap_drop"] == ["ALL"]
+        # The proxy's program carries a file capability: without it in the bounding set it can't be started.
+        assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
     assert "--web.listen-address=127.0.0.1:9090" in services["prometheus"]["command"]
     assert services["grafana"]["environment"]["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
     assert services["grafana"]["environment"]["GF_AUTH_ANONYMOUS_ENABLED"] == "false"

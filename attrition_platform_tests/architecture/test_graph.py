@@ -23,7 +23,7 @@ EDGES = {
     "features/compensation": ["validated_employees"],
     "drift_report": ["raw_employees"],
     "performance_report": ["scored_employees", "validated_employees"],
-    "slo_report": ["drift_report", "performance_report"],
+    "slo_report": [],
 }
 BLOCKING = {
     "rows_keep_the_contract",

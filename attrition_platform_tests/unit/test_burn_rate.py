@@ -23,7 +23,7 @@ from attrition_platform.monitoring.burn_rate import (
     judge_alerts,
 )
 from attrition_platform.monitoring.slo import measure_slos
-from attrition_platform.monitoring.slo_facts import QualityFact, RunFact, SloFacts, StoreCheck
+from attrition_platform.monitoring.slo_facts import AlarmFact, QualityFact, RunFact, SloFacts, StoreCheck
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 QUIET = measure_slos(SloFacts(), SloRule(), NOW)
@@ -136,7 +136,8 @@ def test_two_failures_that_use_the_budget_up_page() -> None:
 
 def test_a_damaged_artefact_pages_and_a_worse_model_is_a_ticket() -> None:
     facts = SloFacts(
-        store_checks=(StoreCheck(NOW, 100, 1),), quality=(QualityFact("v", NOW, "roc_auc", 0.8, 0.7),)
+        store_checks=(StoreCheck(NOW, 100, 1),),
+        quality=(QualityFact("v", NOW, "roc_auc", 0.8, 0.7, 0.68, 0.72),),
     )
 
     alerts = judge_alerts(measure_slos(facts, SloRule(), NOW), AlertFacts({}, {}), NOW)
@@ -144,6 +145,16 @@ def test_a_damaged_artefact_pages_and_a_worse_model_is_a_ticket() -> None:
     assert [(alert.name, alert.about) for alert in alerts] == [
         ("budget-exhausted", "artefact-availability"),
         ("metric-regression", "quality-gap"),
+    ]
+
+
+def test_alarms_that_come_too_often_wake_nobody() -> None:
+    alarms = tuple(AlarmFact(str(i), NOW - timedelta(days=3), True) for i in range(3))
+
+    alerts = judge_alerts(measure_slos(SloFacts(alarms=alarms), SloRule(), NOW), AlertFacts({}, {}), NOW)
+
+    assert [(a.name, a.about, a.severity) for a in alerts] == [
+        ("too-many-alarms", "alarms-per-month", "ticket")
     ]
 
 

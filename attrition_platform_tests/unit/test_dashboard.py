@@ -331,9 +331,12 @@ def test_what_is_not_known_has_no_series(tmp_path: Path) -> None:
 
     told = {line.split("{")[0].split()[0] for line in text.splitlines() if not line.startswith("#")}
     assert told == {
-        "attrition_report_time_seconds",
+        "attrition_part_readable",
         "attrition_open_causes",
+        "attrition_ticketed_causes",
         "attrition_notifications_failed",
+        "attrition_notifications_undelivered",
+        "attrition_channel_failing",
     }
 
 

@@ -30,7 +30,7 @@ def told(facts: PipelineFacts) -> dict[Series, float]:
 
 
 def test_what_is_unknown_has_no_series() -> None:
-    assert list(told(PipelineFacts())) == [("attrition_report_time_seconds", ())]
+    assert told(PipelineFacts()) == {}
 
 
 def test_everything_known_is_told() -> None:
@@ -50,6 +50,15 @@ def test_everything_known_is_told() -> None:
     assert found["attrition_alerts_firing", (("alert", "slow-burn"), ("severity", "ticket"))] == 1
     assert found["attrition_alerts_firing", (("alert", "outage"), ("severity", "page"))] == 0
     assert found["attrition_notifications_failed", ()] == 3
+    assert found["attrition_slo_judged_time_seconds", ()] == NOW.timestamp() - 1800
+    assert found["attrition_ledger_intact", ()] == 1
+    assert found["attrition_part_readable", (("part", "slo"),)] == 0
+    assert found["attrition_ticketed_causes", (("kind", "new-file"),)] == 1
+    assert found["attrition_ticketed_causes", (("kind", "drift"),)] == 0
+    assert found["attrition_notifications_undelivered", (("channel", "webhook"),)] == 4
+    assert found["attrition_channel_failing", (("channel", "webhook"),)] == 1
+    assert found["attrition_channel_failing", (("channel", "file"),)] == 0
+    assert ("attrition_channel_failing", (("channel", "mail"),)) not in found
 
 
 def test_promises_without_data_have_no_verdict_but_a_target() -> None:
@@ -66,8 +75,8 @@ def test_promises_without_data_have_no_verdict_but_a_target() -> None:
 
 
 def test_nobody_having_judged_is_not_the_same_as_no_alert() -> None:
-    assert len(told(PipelineFacts(alerts=()))) == 1 + len(ALERTS)
-    assert len(told(PipelineFacts(alerts=None))) == 1
+    assert len(told(PipelineFacts(alerts=()))) == len(ALERTS)
+    assert told(PipelineFacts(alerts=None)) == {}
 
 
 def test_numbers_that_are_none_are_left_out() -> None:
@@ -75,7 +84,7 @@ def test_numbers_that_are_none_are_left_out() -> None:
         drift_score=math.nan, champion_auc=math.inf, matured={"accuracy": math.nan, "recall": None}
     )
 
-    assert len(told(facts)) == 1
+    assert told(facts) == {}
 
 
 def test_a_window_of_the_future_is_new() -> None:

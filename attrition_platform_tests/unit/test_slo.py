@@ -16,6 +16,7 @@ from attrition_platform.modeling.watch_rules import SloRule
 from attrition_platform.monitoring.slo import measure_slos
 from attrition_platform.monitoring.slo_facts import (
     AlarmFact,
+    Answer,
     ArrivalFact,
     BatchFact,
     CauseFact,
@@ -146,13 +147,29 @@ def test_rows_that_break_the_contract_spend_the_budget_of_one_in_a_thousand() ->
 
 @pytest.mark.parametrize(("current", "verdict"), [(0.81, "met"), (0.803, "met"), (0.80, "missed")])
 def test_the_champion_may_lose_one_percent_of_what_was_promised(current: float, verdict: str) -> None:
-    fact = QualityFact("v", ago(1), "roc_auc", 0.81, current)
+    fact = QualityFact("v", ago(1), "roc_auc", 0.81, current, current, current)
 
     assert indicator("quality-gap", quality=(fact,)).verdict == verdict
 
 
+def test_what_was_reached_is_told_with_its_interval_and_one_that_is_too_wide_tells_nothing() -> None:
+    wide = measure("quality-gap", quality=(QualityFact("v", ago(1), "roc_auc", 0.80, 0.78, 0.74, 0.82),))
+    lost = measure("quality-gap", quality=(QualityFact("v", ago(1), "roc_auc", 0.80, 0.74, 0.70, 0.78),))
+    kept = measure("quality-gap", quality=(QualityFact("v", ago(1), "roc_auc", 0.80, 0.81, 0.795, 0.825),))
+
+    assert wide.verdict == "no-data"
+    assert wide.text == (
+        "roc_auc is 0.7800 (95 % interval 0.7400 to 0.8200) where 0.8000 was promised and 1.0% less is "
+        "allowed: too wide to tell."
+    )
+    assert (lost.verdict, lost.value) == ("missed", pytest.approx(0.075))
+    assert lost.text.endswith("the whole interval breaks that.")
+    assert (kept.verdict, kept.value) == ("met", pytest.approx(-0.0125))
+    assert kept.text.endswith("the whole interval keeps that.")
+
+
 def test_the_newest_quality_counts() -> None:
-    bad, good = (QualityFact("v", ago(h), "roc_auc", 0.8, x) for h, x in ((48, 0.6), (1, 0.82)))
+    bad, good = (QualityFact("v", ago(h), "roc_auc", 0.8, x, x, x) for h, x in ((48, 0.6), (1, 0.82)))
 
     newest = measure("quality-gap", quality=(good, bad))
 
@@ -197,6 +214,15 @@ def test_the_dearest_training_job_is_held_against_its_budget() -> None:
     assert indicator("cost-per-training-job", runs=runs[3:]).verdict == "no-data"
 
 
+def test_a_training_of_unknown_cost_may_have_been_the_dearest() -> None:
+    cheap, unknown = make_run(1, cpu_seconds=60.0), make_run(2)
+
+    assert indicator("cost-per-training-job", runs=(cheap,)).verdict == "met"
+    found = measure("cost-per-training-job", runs=(cheap, unknown))
+    assert (found.verdict, found.value) == ("no-data", None)
+    assert "of 1 more the cost is unknown" in found.text
+
+
 def test_one_damaged_artefact_and_one_refit_that_differs_break_their_promise() -> None:
     checks = (StoreCheck(ago(1), 1_000, 1),)
     refits = (RefitFact("a", ago(1), True), RefitFact("b", ago(2), False))
@@ -215,6 +241,28 @@ def test_a_cause_without_an_answer_is_late_after_a_day() -> None:
     assert indicator("trigger-to-deployed", causes=(answered, old)).verdict == "missed"
 
 
+def test_keeping_the_champion_answers_a_cause_and_deploys_nothing() -> None:
+    kept = CauseFact("a", "drift", ago(30), ago(10), "kept")
+    released = CauseFact("b", "drift", ago(30), ago(20), "released")
+
+    nothing = measure("trigger-to-deployed", causes=(kept,))
+    assert nothing.verdict == "no-data"
+    assert nothing.text == "1 causes were answered by keeping the champion; nothing was deployed."
+    assert measure("trigger-to-deployed", causes=(kept, released)).value == pytest.approx(20.0)
+    late = CauseFact("c", "drift", ago(60), ago(10), "kept")
+    assert indicator("trigger-to-deployed", causes=(late,)).verdict == "missed"
+
+
+def test_a_cause_that_was_given_up_is_late_once_and_not_for_ever() -> None:
+    fresh = CauseFact("a", "drift", ago(30), ago(29), "given-up")
+    old = CauseFact("b", "drift", ago(24 * 400), ago(24 * 399), "given-up")
+
+    found = measure("trigger-to-deployed", causes=(fresh,))
+    assert found.verdict == "missed"
+    assert "1 were not answered within 24 hours, 1 of them given up: every run failed." in found.text
+    assert measure("trigger-to-deployed", causes=(old,)).verdict == "no-data"
+
+
 def test_drift_alarms_must_be_few_and_lead_somewhere() -> None:
     windows = tuple(ago(24 * i) for i in range(20))
     useful = AlarmFact("w1", ago(100), True)
@@ -227,13 +275,15 @@ def test_drift_alarms_must_be_few_and_lead_somewhere() -> None:
     # Nobody can have answered an alarm of an hour ago.
     assert measure("actionable-alarms", judged_windows=windows, alarms=(fresh,)).verdict == "no-data"
     assert measure("alarms-per-month", alarms=(useful,) * 3).verdict == "missed"
+    two = measure("alarms-per-month", alarms=(useful,) * 2)
+    assert (two.verdict, two.value) == ("met", 2.0)
 
 
 def test_what_is_outside_the_window_or_in_the_future_is_not_read() -> None:
     outside = (ago(24 * 29), NOW + timedelta(minutes=1))
     facts = SloFacts(
         batches=tuple(BatchFact("b", at, 10, 10) for at in outside),
-        quality=tuple(QualityFact("v", at, "roc_auc", 1.0, 0.1) for at in outside),
+        quality=tuple(QualityFact("v", at, "roc_auc", 1.0, 0.1, 0.1, 0.1) for at in outside),
         store_checks=tuple(StoreCheck(at, 1, 1) for at in outside),
         refits=tuple(RefitFact("v", at, False) for at in outside),
         alarms=tuple(AlarmFact("w", at, False) for at in outside),
@@ -263,14 +313,14 @@ def test_a_time_without_a_zone_is_refused() -> None:
 def test_a_number_that_is_none_never_passes(odd: float) -> None:
     facts = SloFacts(
         runs=(make_run(1, cpu_seconds=odd), make_run(2, cpu_seconds=1.0)),
-        quality=(QualityFact("v", ago(1), "roc_auc", odd, 0.8),),
+        quality=(QualityFact("v", ago(1), "roc_auc", odd, 0.8, 0.8, 0.8),),
     )
 
     report = measure_slos(facts, RULE, NOW)
 
     assert {"quality-gap", "cost-per-training-job"} <= set(report.missed)
     json.dumps(report.as_json(), allow_nan=False)
-    current = QualityFact("v", ago(1), "roc_auc", 0.8, odd)
+    current = QualityFact("v", ago(1), "roc_auc", 0.8, odd, odd, odd)
     assert indicator("quality-gap", quality=(current,)).verdict == "missed"
 
 
@@ -303,15 +353,16 @@ some_facts = st.builds(
         st.builds(BatchFact, st.just("b"), times, st.integers(10, 99), st.integers(0, 9)), max_size=4
     ).map(tuple),
     quality=st.lists(
-        st.builds(QualityFact, st.just("v"), times, st.just("roc_auc"), st.floats(), st.floats()), max_size=3
+        st.builds(QualityFact, st.just("v"), times, st.just("roc_auc"), *[st.floats()] * 4), max_size=3
     ).map(tuple),
     store_checks=st.lists(
         st.builds(StoreCheck, times, st.integers(10, 99), st.integers(0, 9)), max_size=4
     ).map(tuple),
     refits=st.lists(st.builds(RefitFact, st.just("v"), times, st.booleans()), max_size=4).map(tuple),
-    causes=st.lists(st.builds(CauseFact, st.just("c"), st.just("drift"), times, maybe), max_size=4).map(
-        tuple
-    ),
+    causes=st.lists(
+        st.builds(CauseFact, st.just("c"), st.just("drift"), times, maybe, st.sampled_from(get_args(Answer))),
+        max_size=4,
+    ).map(tuple),
     judged_windows=st.lists(times, max_size=4).map(tuple),
     alarms=st.lists(st.builds(AlarmFact, st.just("w"), times, st.booleans()), max_size=4).map(tuple),
 )

@@ -21,6 +21,8 @@ from attrition_platform.stages.views import newest_or_none
 
 # In a run that also trains, the window is judged first: against the champion that it met.
 FIRST = {"dagster/priority": "10"}
+# Judged after everything else of its run, and all the same when what it judges has failed.
+LAST = {"dagster/priority": "-10"}
 
 
 @dg.asset(group_name="monitoring", kinds={"evidently"}, owners=OWNERS, op_tags=FIRST)
@@ -97,12 +99,13 @@ def performance_report(
     )
 
 
-@dg.asset(group_name="monitoring", owners=OWNERS, deps=["drift_report", "performance_report"])
+@dg.asset(group_name="monitoring", owners=OWNERS, op_tags=LAST)
 def slo_report(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Result:
     """Whether the platform keeps what it promises: ten indicators with their error budgets, and alerts.
 
     One row per measure with its value, target and what is left. Made from the run history, the ledger, the
-    store and the other reports. A promise without data is shown as such, never as kept.
+    store and the newest other reports, which it does not wait for: the sensor `judge_promises` makes it anew
+    every ten minutes, without a run. A promise without data is shown as such, never as kept.
     """
     window = timedelta(days=platform.policy.slo.window_days)
     runs = read_runs(context.instance, platform.clock() - window, without=context.run.run_id)
