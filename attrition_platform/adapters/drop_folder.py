@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO, Literal
 SETTLE_SECONDS = 2.0
 _QUIET_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
+_BLOCK_BYTES = 8 << 20
 _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart", ".swp")
 
 Look = tuple[int, int, int]
@@ -68,10 +68,12 @@ def is_old(look: Look, now: float) -> bool:
     return now - look[2] / 1e9 >= _QUIET_SECONDS
 
 
-def copy_bytes(source: IO[bytes], staged: Path) -> None:
-    """Copy an open file."""
+def copy_bytes(source: IO[bytes], staged: Path, n_bytes: int) -> None:
+    """Copy so many bytes of an open file, and no more should it grow meanwhile."""
     with staged.open("wb") as copy:
-        shutil.copyfileobj(source, copy, 8 << 20)
+        while n_bytes > 0 and (block := source.read(min(n_bytes, _BLOCK_BYTES))):
+            copy.write(block)
+            n_bytes -= len(block)
 
 
 def is_being_written(source: IO[bytes]) -> bool:

@@ -84,8 +84,8 @@ def sweep_folder(
     contract_name: str,
     judge: Callable[[Path, SweepReport[Taken]], None],
     *,
+    max_bytes: int,
     settle_seconds: float = SETTLE_SECONDS,
-    max_bytes: int | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> SweepReport[Taken]:
@@ -98,10 +98,10 @@ def sweep_folder(
     judge : callable
         Keeps what a copied file holds, and says so in the report. It may raise `RefusedFileError`: the copy
         is kept beside its reason then.
+    max_bytes : int
+        Larger files are refused unread, and stay where they are.
     settle_seconds : float
         How long to wait for a fresh file to stand still before it is left for the next sweep.
-    max_bytes : int or None
-        Larger files are refused unread, and stay where they are.
     clock, sleep : callable
         Wall clock in seconds and a pause; replaced in tests.
     """
@@ -120,6 +120,9 @@ def sweep_folder(
                 judge(staged, report)
             except RefusedFileError as error:
                 report.refuse(error, keep_refused(staged, place, error, contract_name))
+            if look_at(entry) != still[entry]:  # the next file came under the same name while this was judged
+                report.left_alone.append(entry.name)
+                continue
             with suppress(PermissionError):  # a folder that we may only read: next time its bytes are known
                 entry.unlink()
     return report
@@ -140,25 +143,27 @@ def _printable(name: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in name)
 
 
-def _copy(entry: Path, look: Look, staged: Path, max_bytes: int | None, report: SweepReport[Taken]) -> bool:
-    """Copy a file; false, and told, where it can't be had whole."""
+def _copy(entry: Path, look: Look, staged: Path, max_bytes: int, report: SweepReport[Taken]) -> bool:
+    """Copy a file with its time; false, and told, where it can't be had whole."""
     try:
         with open_regular(entry) as source:
             if is_being_written(source):
                 report.left_alone.append(entry.name)
                 return False
-            _check_size(entry.name, os.fstat(source.fileno()).st_size, max_bytes)
-            copy_bytes(source, staged)
+            n_bytes = os.fstat(source.fileno()).st_size
+            _check_size(entry.name, n_bytes, max_bytes)
+            copy_bytes(source, staged, n_bytes)
     except RefusedFileError as error:
         report.refuse(error)
         return False
     if look_at(entry) != look:
         report.left_alone.append(entry.name)
         return False
+    os.utime(staged, ns=(look[2], look[2]))  # a large file is known again by its time, see standing_files
     return True
 
 
-def _check_size(name: str, n_bytes: int, max_bytes: int | None) -> None:
-    if max_bytes is not None and n_bytes > max_bytes:
+def _check_size(name: str, n_bytes: int, max_bytes: int) -> None:
+    if n_bytes > max_bytes:
         detail = f"It has {n_bytes} bytes; files of up to {max_bytes} are read here. Split it."
         raise RefusedFileError(name, "too-large", detail)

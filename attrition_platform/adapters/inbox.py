@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from attrition_platform.adapters.batches import Batch, accept_staged
 from attrition_platform.adapters.drop_folder import SETTLE_SECONDS
 from attrition_platform.adapters.drop_sweep import SweepReport, sweep_folder
 from attrition_platform.contracts.model import Contract
+
+# Ten times what a million employees take; a larger file is a mistake, and its copy would fill the disk.
+MAX_FILE_BYTES: Final = 4 << 30
 
 
 def sweep_inbox(
@@ -33,7 +37,8 @@ def sweep_inbox(
     Returns
     -------
     SweepReport
-        New batches; empty lists when the inbox is empty.
+        New batches; empty lists when the inbox is empty. A file that is too large is refused, stays where
+        it is, and is told again by the next sweep.
     """
 
     def judge(staged: Path, report: SweepReport[Batch]) -> None:
@@ -47,5 +52,12 @@ def sweep_inbox(
     inbox.mkdir(parents=True, exist_ok=True)
     entries = sorted(inbox.iterdir())
     return sweep_folder(
-        entries, data_dir, contract.name, judge, settle_seconds=settle_seconds, clock=clock, sleep=sleep
+        entries,
+        data_dir,
+        contract.name,
+        judge,
+        max_bytes=MAX_FILE_BYTES,
+        settle_seconds=settle_seconds,
+        clock=clock,
+        sleep=sleep,
     )

@@ -36,7 +36,8 @@ def take_in(platform: Platform, progress: Progress) -> StepResult:
     -------
     StepResult
         Facts: ``batches`` (sha256, rows, origin) and ``outcomes`` (sha256, employees), newest last.
-        Measured: what this sweep accepted, knew already, refused and left alone.
+        Measured: when this began (``began_at``), and what the sweep accepted, knew already, refused and left
+        alone.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def take_in(platform: Platform, progress: Progress) -> StepResult:
     from attrition_platform.adapters.batches import list_batches
     from attrition_platform.adapters.inbox import sweep_inbox
 
-    settings = platform.settings
+    settings, began_at = platform.settings, platform.at()
     report = sweep_inbox(settings.inbox, settings.data_dir, platform.contract)
     for refusal in report.refused:
         progress(f"Refused '{refusal.name}': {refusal.reason}. {refusal.detail}")
@@ -68,6 +69,7 @@ def take_in(platform: Platform, progress: Progress) -> StepResult:
         "outcomes": outcomes,
     }
     measured = {
+        "began_at": began_at,
         "names": [b["name"] for b in listed],
         "accepted": [batch.sha256 for batch in report.accepted],
         "already_known": list(report.already_known),
@@ -92,9 +94,15 @@ def take_in_outcomes(
     for refusal in swept.refused:
         progress(f"Refused outcomes '{refusal.name}': {refusal.reason}. {refusal.detail}")
     for batch in swept.accepted:
-        bad = sum(batch.n_bad.values())
-        told = f"Outcomes '{batch.name}': {batch.n_outcomes:,} known, {bad:,} rows could not be used"
-        progress(f"{told}, {batch.n_contradictions:,} contradict each other." if bad else f"{told}.")
+        bad = ", ".join(f"{reason} ({n:,})" for reason, n in sorted(batch.n_bad.items()))
+        progress(
+            f"Outcomes '{batch.name}': {batch.n_outcomes:,} known"
+            + f", {sum(batch.n_bad.values()):,} rows could not be used: {bad}" * bool(bad)
+            + f", {batch.n_contradictions:,} contradict others" * bool(batch.n_contradictions)
+            + "."
+        )
+    for name in swept.already_known:
+        progress(f"Outcomes '{name}' were known already.")
     known = list_outcome_batches(data_dir, contract.name)
     return [{"sha256": b.content_sha256, "employees": b.n_outcomes} for b in known], swept.refused
 

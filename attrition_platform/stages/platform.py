@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrition_platform.contracts.toml_file import contract_digest, load_contract, shipped_contract
+from attrition_platform.errors import SettingsError
 from attrition_platform.modeling.policy import load_policy, policy_digest
 from attrition_platform.settings import Settings
 
@@ -22,9 +26,39 @@ if TYPE_CHECKING:
     from attrition_platform.modeling.policy import Policy
     from attrition_platform.ports import Ledger
 
+KEY_FINGERPRINT = "key.fingerprint"
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def _keep_to_one_key(settings: Settings, key: bytes) -> None:
+    """Note in the data folder which key it is used with, or refuse another one.
+
+    With another key the same employee has another pseudonym: outcomes would be stored that no row matches.
+    """
+    from attrition_platform.adapters.object_store import write_atomically
+
+    file = settings.data_dir / KEY_FINGERPRINT
+    own = hmac.new(key, b"the key of this data folder", hashlib.sha256).hexdigest()
+    try:
+        known = file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        with suppress(OSError):  # who may only read the folder leaves no note
+            write_atomically(file, f"{own}\n".encode())
+            file.chmod(0o644)  # another user with a copy of the key compares it too
+        return
+    except UnicodeDecodeError:
+        known = ""
+    except OSError:
+        return
+    if not hmac.compare_digest(known, own):
+        raise SettingsError(
+            f"The data folder '{settings.data_dir}' was made with another key than '{settings.key_file}', so "
+            "its employees would not be found again. Set ATTRITION_KEY_FILE to the key file of whoever made "
+            f"this place, or ATTRITION_DATA to a folder of your own. ('{file}' holds the fingerprint.)"
+        )
 
 
 @dataclass(frozen=True)
@@ -69,8 +103,16 @@ class Platform:
 
     @cached_property
     def key(self) -> bytes:
-        """Secret of pseudonyms and manifests."""
-        return self.settings.secret_key()
+        """Secret of pseudonyms and manifests.
+
+        Raises
+        ------
+        SettingsError
+            When it can't be read, or the data folder was made with another one.
+        """
+        key = self.settings.secret_key()
+        _keep_to_one_key(self.settings, key)
+        return key
 
     @cached_property
     def steps(self) -> StepCache:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from attrition_platform.adapters import drop_sweep
+from attrition_platform.adapters import drop_sweep, inbox
 from attrition_platform.adapters.batches import Batch, accept_generated, list_batches
+from attrition_platform.adapters.drop_folder import copy_bytes
 from attrition_platform.adapters.drop_sweep import SweepReport
 from attrition_platform.adapters.inbox import sweep_inbox
 from attrition_platform.contracts.model import Contract
@@ -219,6 +221,47 @@ def test_a_file_that_changes_while_it_is_copied_is_left_alone(
 
     assert sweep(data).left_alone == ["june.csv"]
     assert path.exists()
+
+
+def test_a_file_that_replaces_another_one_while_that_is_judged_is_left_for_the_next_sweep(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = drop(data, "june.csv", make_extract(1))
+    judge = inbox.accept_staged
+
+    def judge_and_replace(*args: Any) -> Any:
+        judged = judge(*args)
+        drop(data, ".new", make_extract(1, 2)).rename(path)
+        return judged
+
+    with monkeypatch.context() as patched:
+        patched.setattr(inbox, "accept_staged", judge_and_replace)
+        report = sweep(data)
+
+    assert ([batch.n_rows for batch in report.accepted], report.left_alone) == ([1], ["june.csv"])
+    assert [batch.n_rows for batch in sweep(data).accepted] == [2]
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_fills_the_disk(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = drop(data, "huge.csv", b"")
+    os.truncate(path, inbox.MAX_FILE_BYTES + 1)
+    os.utime(path, (1, 1))
+    monkeypatch.setattr(drop_sweep, "copy_bytes", lambda *_: pytest.fail("it was copied"))
+
+    (refused,) = sweep(data).refused
+
+    assert (refused.reason, refused.kept_in) == ("too-large", None)
+    assert path.exists()
+
+
+def test_no_more_is_copied_than_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "grows").write_bytes(b"12345678")
+    with (tmp_path / "grows").open("rb") as source:
+        copy_bytes(source, tmp_path / "copy", 5)
+
+    assert (tmp_path / "copy").read_bytes() == b"12345"
 
 
 def test_a_second_hard_link_can_not_change_a_batch(data: Path) -> None:
