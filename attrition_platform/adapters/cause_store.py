@@ -22,6 +22,7 @@ from attrition_platform.monitoring.triggering import (
     Cause,
     CauseRecord,
     Decision,
+    Stopped,
     after_run,
     decide,
 )
@@ -42,6 +43,7 @@ _causes = sa.Table(
     sa.Column("requested_at", sa.String(40), index=True),
     sa.Column("retry_at", sa.String(40)),
     sa.Column("ended_at", sa.String(40)),
+    sa.Column("n_interrupted", sa.Integer, nullable=False, server_default="0"),
 )
 # A cause remembers its newest run; the day's limit counts all of them.
 _runs = sa.Table(
@@ -71,6 +73,7 @@ class CauseStore:
             self._engine = open_engine(url)
             with initialising(self._engine, _LOCK + 1):
                 _metadata.create_all(self._engine)
+                _add_what_older_stores_lack(self._engine)
         except (sa.exc.SQLAlchemyError, ImportError, OSError) as error:
             raise CauseStoreError(
                 f"The store of causes at '{without_password(url)}' can't be opened ({type(error).__name__}). "
@@ -108,21 +111,40 @@ class CauseStore:
         return decision
 
     def answer(self, keys: Sequence[str], now: datetime) -> int:
-        """Close causes that never got a run of their own because another run answered them; says how many."""
+        """Close causes that wait or are tickets: another run answered them, or a person; says how many."""
         n_closed = 0
         with writing(self._engine, _LOCK) as connection:
             for key in keys:
-                waits = (_causes.c.key == key, _causes.c.state == "open", _causes.c.n_attempts == 0)
-                done = _causes.update().where(*waits).values(state="done", ended_at=_text(now))
+                waits = (_causes.c.key == key, _causes.c.state.in_(["open", "ticketed"]))
+                done = _causes.update().where(*waits).values(state="done", retry_at=None, ended_at=_text(now))
                 n_closed += connection.execute(done).rowcount
         return n_closed
 
-    def settle(self, run_key: str, *, succeeded: bool, rule: TriggerRule, now: datetime) -> list[CauseRecord]:
+    def try_again(self, key: str) -> bool:
+        """Give a cause whose runs failed one more run, at once; says whether it is such a cause.
+
+        Should that run fail too, the cause is a ticket again.
+        """
+        failed = (_causes.c.state == "ticketed") | ((_causes.c.state == "open") & (_causes.c.n_attempts > 0))
+        again = _causes.update().where(_causes.c.key == key, failed)
+        with writing(self._engine, _LOCK) as connection:
+            changed = connection.execute(again.values(state="open", retry_at=None, ended_at=None))
+        return changed.rowcount > 0
+
+    def settle(
+        self,
+        run_key: str,
+        *,
+        succeeded: bool,
+        rule: TriggerRule,
+        now: datetime,
+        stopped: Stopped | None = None,
+    ) -> list[CauseRecord]:
         """Close the causes of a run that has ended, or have them tried again; returns them as they are."""
         with writing(self._engine, _LOCK) as connection:
             query = sa.select(_causes).where(_causes.c.run_key == run_key, _causes.c.state == "requested")
             settled = [
-                after_run(_record(row), succeeded=succeeded, rule=rule, now=now)
+                after_run(_record(row), succeeded=succeeded, rule=rule, now=now, stopped=stopped)
                 for row in connection.execute(query.order_by(_causes.c.key))
             ]
             for record in settled:
@@ -147,6 +169,14 @@ class CauseStore:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+
+def _add_what_older_stores_lack(engine: sa.Engine) -> None:
+    known = {column["name"] for column in sa.inspect(engine).get_columns(_causes.name)}
+    if "n_interrupted" not in known:
+        with writing(engine, _LOCK) as connection:
+            added = f"ALTER TABLE {_causes.name} ADD COLUMN n_interrupted INTEGER NOT NULL DEFAULT 0"
+            connection.exec_driver_sql(added)
 
 
 def _read(connection: sa.Connection, now: datetime, rule: TriggerRule) -> list[CauseRecord]:
@@ -180,6 +210,7 @@ def _row(record: CauseRecord) -> dict[str, Any]:
         "requested_at": _text(record.requested_at),
         "retry_at": _text(record.retry_at),
         "ended_at": _text(record.ended_at),
+        "n_interrupted": record.n_interrupted,
     }
 
 
@@ -187,8 +218,16 @@ def _record(row: Any) -> CauseRecord:
     found_at = _time(row.found_at)
     assert found_at is not None
     cause = Cause(row.kind, row.key, found_at, row.window, json.loads(row.evidence))
-    times = (_time(text) for text in (row.requested_at, row.retry_at, row.ended_at))
-    return CauseRecord(cause, row.state, row.n_attempts, row.run_key, *times)
+    return CauseRecord(
+        cause,
+        row.state,
+        row.n_attempts,
+        row.run_key,
+        requested_at=_time(row.requested_at),
+        retry_at=_time(row.retry_at),
+        ended_at=_time(row.ended_at),
+        n_interrupted=row.n_interrupted,
+    )
 
 
 def _text(at: datetime | None) -> str | None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from attrition_platform.stages.detecting import Detector
     from attrition_platform.stages.platform import Platform
 
+CAN_NOT_LOOK = "it can look again"
+SOON = "within 30 s while `make ui` runs"
+
 
 def _platform() -> Platform:
     from attrition_platform.settings import Settings
@@ -31,24 +34,36 @@ def _platform() -> Platform:
 def triggers(context: click.Context, as_json: bool) -> None:
     """Show every trigger: its limit, what it saw last, when it fired last, and when it looks again.
 
-    The sensors run while the Dagster daemon runs (`make ui`). This command looks once by itself and
-    starts nothing.
+    The sensors run while the Dagster daemon runs (`make ui`). This command looks once by itself, takes
+    nothing in and starts nothing. Exits 1 when any trigger could not look.
     """
     if context.invoked_subcommand is not None:
         return
     platform = _platform()
     rows = _rows(platform)
+    waiting = [record for record in platform.causes.records() if record.state != "done"]
     if as_json:
-        waiting = [_cause(record) for record in platform.causes.records() if record.state != "done"]
-        show_json({"triggers": rows, "causes": waiting})
-        return
+        show_json({"triggers": rows, "causes": [_cause(record) for record in waiting]})
+    else:
+        _show(rows, waiting)
+    if any(row["fires_when"] == CAN_NOT_LOOK for row in rows):
+        sys.exit(1)
+
+
+def _show(rows: list[dict[str, Any]], waiting: list[CauseRecord]) -> None:
     shown = ("trigger", "last_fired", "n_open", "looks_again")
     columns = ["trigger", "last fired", "open causes", "looks again"]
     show_table(columns, [[row[name] for name in shown] for row in rows])
     for row in rows:
         click.echo(f"{row['trigger']}: fires when {row['fires_when']}.\n    Seen now: {row['seen_now']}.")
-    for record in platform.causes.records("ticketed"):
-        click.echo(f"Ticket: {record.cause.key}, {record.n_attempts} runs failed. Somebody must look.")
+    if waiting:
+        listed = [[r.cause.key, r.state, r.n_attempts] for r in waiting]
+        show_table(["cause", "state", "runs"], listed, "Causes that no run has answered", whole=["cause"])
+    if any(record.state == "ticketed" for record in waiting):
+        click.echo(
+            "A ticketed cause starts no run by itself any more, and somebody must look. "
+            "`attrition triggers retry KEY` gives it one more run, `attrition triggers close KEY` ends it."
+        )
 
 
 @triggers.command()
@@ -79,6 +94,62 @@ def test(as_json: bool) -> None:
         sys.exit(1)
 
 
+@triggers.command()
+@click.argument("key")
+def retry(key: str) -> None:
+    """Give a cause one more run, at once: KEY, or its beginning, is as `attrition triggers` shows it.
+
+    For a cause whose runs failed. The run starts when the daemon looks next. Exits 1 when the cause waits for
+    no retry, 2 when KEY names none or several.
+    """
+    platform = _platform()
+    record = _find(platform, key)
+    if not platform.causes.try_again(record.cause.key):
+        raise AttritionError(_why_not(record))
+    click.echo(f"{record.cause.key} is tried again as soon as the daemon looks (`make ui`).")
+
+
+@triggers.command()
+@click.argument("key")
+def close(key: str) -> None:
+    """End a cause without a run: KEY, or its beginning, is as `attrition triggers` shows it.
+
+    It is not found again. Exits 1 when its run is under way or it has ended, 2 when KEY names none or
+    several.
+    """
+    platform = _platform()
+    record = _find(platform, key)
+    if not platform.causes.answer([record.cause.key], platform.clock()):
+        raise AttritionError(_why_not(record))
+    click.echo(f"{record.cause.key} is closed; it starts no run any more.")
+
+
+def _find(platform: Platform, key: str) -> CauseRecord:
+    """The cause of that key, else the one that begins with it; of several, the one that has not ended."""
+    records = platform.causes.records()
+    exact = [record for record in records if record.cause.key == key]
+    found = exact or [record for record in records if key and record.cause.key.startswith(key)]
+    waiting = [record for record in found if record.state != "done"]
+    match waiting or found:
+        case [record]:
+            return record
+        case []:
+            raise click.UsageError(f"No cause begins with '{key}'. `attrition triggers` lists them.")
+        case several:
+            raise click.UsageError(f"{len(several)} causes begin with '{key}'. Give more of the key.")
+
+
+def _why_not(record: CauseRecord) -> str:
+    """Say why a cause can't be tried again or closed."""
+    match record.state:
+        case "requested":
+            return f"The run of {record.cause.key} is under way. Wait for its end, or cancel it in the UI."
+        case "done":
+            return f"{record.cause.key} has ended already."
+        case _:
+            return f"{record.cause.key} waits for its first run already."
+
+
 def _rows(platform: Platform) -> list[dict[str, Any]]:
     from attrition_platform.monitoring.triggering import next_look
     from attrition_platform.stages.detecting import DETECTORS
@@ -90,7 +161,7 @@ def _rows(platform: Platform) -> list[dict[str, Any]]:
         limit, value = _seen(detect, platform)
         fired = max((r.requested_at for r in own if r.requested_at is not None), default=None)
         open_ones = [record for record in own if record.state == "open"]
-        look = min((next_look(record, records, rule) for record in open_ones), default=now)
+        look = min((next_look(record, records, rule, now) for record in open_ones), default=now)
         soon = look <= now + timedelta(seconds=30)
         rows.append(
             {
@@ -99,7 +170,7 @@ def _rows(platform: Platform) -> list[dict[str, Any]]:
                 "seen_now": value,
                 "last_fired": None if fired is None else fired.isoformat(timespec="seconds"),
                 "n_open": len(open_ones),
-                "looks_again": "within 30 s" if soon else look.isoformat(timespec="minutes"),
+                "looks_again": SOON if soon else look.isoformat(timespec="minutes"),
             }
         )
     return [*rows, _canary_row(platform)]
@@ -109,9 +180,9 @@ def _seen(detect: Detector, platform: Platform) -> tuple[str, str]:
     """Limit and what was seen; one that can't look says so, and the others are shown all the same."""
     try:
         reading = detect(platform)
-    except (AttritionError, OSError) as error:
-        told = str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}"
-        return "it can look again", f"it could not look: {told.rstrip('.')}"
+    except Exception as error:  # its own message may hold a value, ours do not
+        told = str(error) if isinstance(error, AttritionError) else type(error).__name__
+        return CAN_NOT_LOOK, f"it could not look: {told.rstrip('.')}"
     return reading.limit, reading.value
 
 
@@ -127,7 +198,7 @@ def _canary_row(platform: Platform) -> dict[str, Any]:
         "seen_now": "no canary is running" if canary is None else f"canary {canary.version} is running",
         "last_fired": ended[-1] if ended else None,
         "n_open": int(canary is not None),
-        "looks_again": "within 30 s",
+        "looks_again": SOON,
     }
 
 

@@ -7,18 +7,20 @@ key and creates it once, whatever tick, cursor or daemon was lost in between.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.events import RunFailureReason
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
 from attrition_platform.contracts.model import Contract
 from attrition_platform.defs.assets.governance import CAUSE_TAG
 from attrition_platform.errors import AttritionError
 from attrition_platform.modeling.watch_rules import CauseKind
-from attrition_platform.monitoring.triggering import CauseRecord, after_run, main_cause
+from attrition_platform.monitoring.triggering import CauseRecord, Stopped, after_run, main_cause
 from attrition_platform.stages.platform import Platform
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ ABOUT: dict[CauseKind, str] = {
     "new-file": "Finds extracts that stand still in `inbox/`, and batches that no training has seen.",
     "drift": "Finds that the newest window has drifted from what the champion was made from.",
     "performance": "Finds that matured outcomes are below a floor or contradict the probabilities.",
-    "volume": "Finds that enough employees were labelled since the last training.",
+    "volume": "Takes in outcome files; finds that enough employees were labelled since the last training.",
     "new-column": "Finds columns that the contract does not know: a new feature may be available.",
     "event": "Finds event files in `events/`, such as one for a platform update.",
 }
@@ -65,14 +67,30 @@ def _detector_sensor(kind: CauseKind) -> dg.SensorDefinition:
     )
     def detect(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
         try:
+            took_in = take_in_what_it_counts(kind, platform, context.log)
             reading, n_new = put_on_record(kind, platform, context.log)
         except Exception as error:  # whatever a store throws at it: a sensor that dies watches nothing
             context.log.error(f"{NAMES[kind]} could not look: {_told(error)}")
             return dg.SkipReason(f"Could not look: {_told(error)} The next tick looks again.")
         found = f"{n_new} new causes are on record; start_runs starts their run." if n_new else "Nothing new."
-        return dg.SkipReason(f"{found} Seen: {reading.value}. Fires when {reading.limit}.")
+        return dg.SkipReason(
+            " ".join([found, *took_in, f"Seen: {reading.value}. Fires when {reading.limit}."])
+        )
 
     return detect
+
+
+def take_in_what_it_counts(kind: CauseKind, platform: Platform, log: Any) -> list[str]:
+    """Take in outcome files before labels are counted, and say what became of each; a look alone does not."""
+    from attrition_platform.stages.ingest import take_in_outcomes
+
+    if kind != "volume":
+        return []
+    told: list[str] = []
+    take_in_outcomes(platform, told.append)
+    for line in told:
+        log.info(line)
+    return told
 
 
 def put_on_record(kind: CauseKind, platform: Platform, log: Any) -> tuple[Reading, int]:
@@ -106,9 +124,9 @@ def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
             settle(context.instance, platform, context.log)
             for kind in QUICK:  # waiting for another sensor's tick would double the time to a run
                 _try_to_look(kind, platform, context.log)
-            if other := _other_run(context.instance, job.name):
+            if other := _other_run(context.instance, job.name, platform.causes.requested()):
                 return dg.SkipReason(f"Run {other} is under way; what it takes in needs no second one.")
-            _close_answered(platform)
+            _close_answered(context.instance, platform)
             decision = platform.causes.request(rule, platform.clock())
             due = {
                 key: records
@@ -128,14 +146,18 @@ def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
     return start_runs
 
 
-def _other_run(instance: dg.DagsterInstance, job_name: str) -> str | None:
-    """A run of the clock or of a person that a live process works on; a dead one holds up nothing."""
+def _other_run(instance: dg.DagsterInstance, job_name: str, requested: Container[str]) -> str | None:
+    """A run of the clock or of a person that a live process works on; a dead one holds up nothing.
+
+    A run that a person executes again has the key of the first one, which is no longer requested.
+    """
     from attrition_platform.stages.run_processes import PROCESS_TAG, is_gone
 
     at_work = RunsFilter(job_name=job_name, statuses=[DagsterRunStatus.STARTED])
     for run in instance.get_runs(at_work):
         process = run.tags.get(PROCESS_TAG)
-        if RUN_KEY_TAG not in run.tags and process is not None and not is_gone(process):
+        is_ours = run.tags.get(RUN_KEY_TAG) in requested
+        if not is_ours and process is not None and not is_gone(process):
             return run.run_id
     return None
 
@@ -182,11 +204,20 @@ def _graph_of(context: dg.SensorEvaluationContext) -> Any:
     return repository.asset_graph
 
 
-def _close_answered(platform: Platform) -> None:
-    from attrition_platform.stages.detecting import answered
+def _close_answered(instance: dg.DagsterInstance, platform: Platform) -> None:
+    from attrition_platform.stages.answered_causes import answered
 
-    waiting = [record.cause for record in platform.causes.records("open") if not record.n_attempts]
-    if waiting and (keys := answered(platform, waiting)):
+    def has_ended_well(run_id: str) -> bool:
+        run = instance.get_run_by_id(run_id)
+        return run is None or run.status == DagsterRunStatus.SUCCESS
+
+    waiting = [*platform.causes.records("open"), *platform.causes.records("ticketed")]
+    # Somebody may have executed a failed run again, from where it failed.
+    again = {key: _run_of(instance, key) for key in {record.run_key for record in waiting} if key}
+    good = {key for key, run in again.items() if run and run.status == DagsterRunStatus.SUCCESS}
+    keys = answered(platform, waiting, has_ended_well)
+    keys += [record.cause.key for record in waiting if record.run_key in good]
+    if keys:
         platform.causes.answer(keys, platform.clock())
 
 
@@ -196,19 +227,36 @@ def settle(instance: dg.DagsterInstance, platform: Platform, log: Any) -> None:
     for key, records in platform.causes.requested().items():
         run = _run_of(instance, key)
         if run is not None and _is_dead(instance, run):
-            instance.report_run_failed(run, "The process that worked on it is gone.")
+            gone = "The process that worked on it is gone."
+            if run.status == DagsterRunStatus.CANCELING:
+                instance.report_run_canceled(run, gone)
+            else:
+                instance.report_run_failed(run, gone)
             run = _run_of(instance, key)
         if run is None or not run.is_finished:
             continue
         succeeded = run.status == DagsterRunStatus.SUCCESS
-        now = platform.clock()
-        after = [after_run(record, succeeded=succeeded, rule=rule, now=now) for record in records]
+        now, stopped = platform.clock(), _who_stopped(run)
+        after = [
+            after_run(record, succeeded=succeeded, rule=rule, now=now, stopped=stopped) for record in records
+        ]
         ticketed = [record for record in after if record.state == "ticketed"]
         if not succeeded:
-            log.warning(f"Run {run.run_id} failed; {len(after) - len(ticketed)} causes are tried again.")
-        # Before it is on record: what is told twice is recognised, what is forgotten is not.
-        _call_people(platform, run, ticketed, log)
-        platform.causes.settle(key, succeeded=succeeded, rule=rule, now=now)
+            n_again = len(after) - len(ticketed)
+            log.warning(f"Run {run.run_id} {stopped or 'failed'}; {n_again} causes are tried again.")
+        # Before it is on record: what is told twice is recognised, what is forgotten is not. Who cancels a
+        # run knows of it.
+        if stopped != "cancelled":
+            _call_people(platform, run, ticketed, log)
+        platform.causes.settle(key, succeeded=succeeded, rule=rule, now=now, stopped=stopped)
+
+
+def _who_stopped(run: dg.DagsterRun) -> Stopped | None:
+    """Whether a person cancelled a run, or its daemon was told to stop under it; None where it failed."""
+    if run.status == DagsterRunStatus.CANCELED:
+        return "cancelled"
+    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+    return "interrupted" if reason == RunFailureReason.UNEXPECTED_TERMINATION.value else None
 
 
 def _call_people(platform: Platform, run: dg.DagsterRun, ticketed: Sequence[CauseRecord], log: Any) -> None:

@@ -16,7 +16,9 @@ from typing import Any, Final, Literal
 from attrition_platform.modeling.watch_rules import CauseKind, TriggerRule
 
 CauseState = Literal["open", "requested", "done", "ticketed"]
+Stopped = Literal["cancelled", "interrupted"]
 DAY: Final = timedelta(days=1)
+MAX_INTERRUPTIONS: Final = 3
 # Which cause a run is told by where several join it: the one that a promotion may give as its reason.
 RANK: Final[tuple[CauseKind, ...]] = ("drift", "performance", "new-column", "volume", "new-file", "event")
 
@@ -52,14 +54,16 @@ class CauseRecord:
     Attributes
     ----------
     state : CauseState
-        ``open``: waits for a run; ``requested``: has one; ``done``: a run succeeded; ``ticketed``: all
-        attempts failed, people must look.
+        ``open``: waits for a run; ``requested``: has one; ``done``: a run succeeded, or a person closed it;
+        ``ticketed``: all attempts failed or a person cancelled one, people must look.
     n_attempts : int
         Runs that were requested.
     run_key : str or None
         Of the newest of them.
     requested_at, retry_at, ended_at : datetime or None
         When the newest run was requested; when the next may be; when the cause was done or ticketed.
+    n_interrupted : int
+        Runs of `n_attempts` that were ended from outside (the daemon was stopped) and did not fail.
     """
 
     cause: Cause
@@ -69,6 +73,7 @@ class CauseRecord:
     requested_at: datetime | None = None
     retry_at: datetime | None = None
     ended_at: datetime | None = None
+    n_interrupted: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,8 @@ def decide(
     Returns
     -------
     Decision
-        Requests nothing while a run is under way: its result may answer the next cause too.
+        Requests nothing while a run is under way: its result may answer the next cause too. Times that a
+        clock which ran ahead has written hold up nothing.
 
     Examples
     --------
@@ -130,8 +136,8 @@ def decide(
         why = {record.cause.key: limit for record in waiting}
     if why:
         return Decision((), why)
-    backed_off = {r.cause.key: r.retry_at for r in waiting if r.retry_at is not None and r.retry_at > now}
-    cooling = {r.cause.key: until for r in waiting if (until := _cools_until(r, records, rule)) > now}
+    backed_off = {r.cause.key: until for r in waiting if (until := _backs_off_until(r, rule, now)) > now}
+    cooling = {r.cause.key: until for r in waiting if (until := _cools_until(r, records, rule, now)) > now}
     why |= {key: f"Tried again at {_clock(at)}, after a failed run." for key, at in backed_off.items()}
     ready = [record for record in waiting if record.cause.key not in backed_off]
     if all(record.cause.key in cooling for record in ready):
@@ -159,11 +165,24 @@ def run_key(records: Sequence[CauseRecord]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def after_run(record: CauseRecord, *, succeeded: bool, rule: TriggerRule, now: datetime) -> CauseRecord:
+def after_run(
+    record: CauseRecord,
+    *,
+    succeeded: bool,
+    rule: TriggerRule,
+    now: datetime,
+    stopped: Stopped | None = None,
+) -> CauseRecord:
     """What becomes of a requested cause when its run has ended.
 
     A failed run is followed by another after a wait that doubles, until the policy's number of attempts is
     used up; then the cause is a ticket.
+
+    Parameters
+    ----------
+    stopped : Stopped or None
+        Who ended a run that did not succeed: ``cancelled`` by a person, who does not want it tried again;
+        ``interrupted`` with its daemon, which the first few times is no failure of the run.
 
     Examples
     --------
@@ -177,10 +196,11 @@ def after_run(record: CauseRecord, *, succeeded: bool, rule: TriggerRule, now: d
     """
     if succeeded:
         return replace(record, state="done", ended_at=now)
-    if record.n_attempts >= rule.max_attempts:
+    if stopped == "interrupted" and record.n_interrupted < MAX_INTERRUPTIONS:
+        return replace(record, state="open", retry_at=None, n_interrupted=record.n_interrupted + 1)
+    if stopped == "cancelled" or record.n_attempts - record.n_interrupted >= rule.max_attempts:
         return replace(record, state="ticketed", ended_at=now)
-    wait = timedelta(minutes=rule.backoff_minutes * 2 ** (record.n_attempts - 1))
-    return replace(record, state="open", retry_at=now + wait)
+    return replace(record, state="open", retry_at=now + _back_off(record, rule))
 
 
 def main_cause(records: Sequence[CauseRecord]) -> Cause:
@@ -188,28 +208,45 @@ def main_cause(records: Sequence[CauseRecord]) -> Cause:
     return min(records, key=lambda record: (RANK.index(record.cause.kind), record.cause.key)).cause
 
 
-def next_look(record: CauseRecord, records: Sequence[CauseRecord], rule: TriggerRule) -> datetime:
+def next_look(
+    record: CauseRecord, records: Sequence[CauseRecord], rule: TriggerRule, now: datetime
+) -> datetime:
     """When an open cause may start at the earliest, as far as its own waits say."""
-    waits = [record.retry_at, _cools_until(record, records, rule)]
-    return max(at for at in waits if at is not None)
+    return max(_backs_off_until(record, rule, now), _cools_until(record, records, rule, now))
 
 
 def _runs_of_the_day(records: Sequence[CauseRecord], earlier: Mapping[str, datetime], now: datetime) -> int:
     known = {r.run_key: r.requested_at for r in records if r.requested_at is not None} | dict(earlier)
-    return sum(now - requested_at < DAY for requested_at in known.values())
+    return sum(timedelta(0) <= now - requested_at < DAY for requested_at in known.values())
 
 
-def _cools_until(record: CauseRecord, records: Sequence[CauseRecord], rule: TriggerRule) -> datetime:
-    """End of the cooldown of its kind; a cause that is tried again waits for its back-off only."""
+def _back_off(record: CauseRecord, rule: TriggerRule) -> timedelta:
+    n_failed = max(1, record.n_attempts - record.n_interrupted)
+    return timedelta(minutes=rule.backoff_minutes * 2 ** (n_failed - 1))
+
+
+def _backs_off_until(record: CauseRecord, rule: TriggerRule, now: datetime) -> datetime:
+    """End of its back-off, else now; an end that is further away than the wait is long is an error."""
+    if record.retry_at is None or record.retry_at > now + _back_off(record, rule):
+        return now
+    return max(now, record.retry_at)
+
+
+def _cools_until(
+    record: CauseRecord, records: Sequence[CauseRecord], rule: TriggerRule, now: datetime
+) -> datetime:
+    """End of the cooldown of its kind, else now; a cause that is tried again waits for its back-off only."""
     if record.n_attempts:  # else two that failed in one run would hold each other back
-        return record.cause.found_at
+        return now
     wait = timedelta(minutes=rule.cooldown_minutes[record.cause.kind])
     others = [
         other.requested_at
         for other in records
-        if other.cause.kind == record.cause.kind and other.requested_at is not None
+        if other.cause.kind == record.cause.kind
+        and other.requested_at is not None
+        and other.requested_at <= now
     ]
-    return max(others) + wait if others else record.cause.found_at
+    return max([now, *(requested_at + wait for requested_at in others)])
 
 
 def _clock(at: datetime | None) -> str:

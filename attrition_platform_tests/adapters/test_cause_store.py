@@ -105,20 +105,75 @@ def test_a_failed_run_is_tried_again_under_another_key_and_then_becomes_a_ticket
     assert store.requested() == {}
 
 
-def test_only_what_never_had_a_run_is_closed_as_answered_by_another(store: CauseStore) -> None:
-    store.add([make_cause("failed")])
-    key = str(store.request(RULE, NOON).request[0].run_key)
-    store.settle(key, succeeded=False, rule=RULE, now=NOON)
+def fail(store: CauseStore, name: str, at: datetime, rule: TriggerRule = RULE) -> None:
+    """A cause whose run failed."""
+    store.add([make_cause(name)])
+    key = str(store.request(rule, at).request[0].run_key)
+    store.settle(key, succeeded=False, rule=rule, now=at)
+
+
+def test_whatever_waits_or_is_a_ticket_is_closed_when_another_run_has_answered_it(store: CauseStore) -> None:
+    fail(store, "ticket", NOON, TriggerRule(max_attempts=1))
+    fail(store, "failed", NOON)
     store.add([make_cause("waits")])
+    names = ("failed", "ticket", "waits", "unknown")
 
-    closed = store.answer(["new-file/failed", "new-file/waits", "new-file/unknown"], NOON + MINUTE)
+    closed = store.answer([f"new-file/{name}" for name in names], NOON + MINUTE)
 
-    assert closed == 1
-    assert [(r.cause.window, r.state, r.ended_at) for r in store.records()] == [
-        ("failed", "open", None),
-        ("waits", "done", NOON + MINUTE),
-    ]
+    assert closed == 3
+    assert {(r.state, r.retry_at, r.ended_at) for r in store.records()} == {("done", None, NOON + MINUTE)}
     assert store.answer(["new-file/waits"], NOON) == 0
+
+
+def test_a_cause_under_way_is_not_closed_over_its_run(store: CauseStore) -> None:
+    store.add([make_cause()])
+    store.request(RULE, NOON)
+
+    assert store.answer(["new-file/a"], NOON) == 0
+    assert not store.try_again("new-file/a")
+    assert [record.state for record in store.records()] == ["requested"]
+
+
+def test_a_ticket_that_is_tried_again_gets_one_more_run_at_once_under_a_key_of_its_own(
+    store: CauseStore,
+) -> None:
+    rule = TriggerRule(max_attempts=1)
+    fail(store, "a", NOON, rule)
+    first = store.records()[0].run_key
+
+    assert store.try_again("new-file/a")
+    assert not store.try_again("new-file/unknown")
+
+    (again,) = store.request(rule, NOON + MINUTE).request
+    assert (again.n_attempts, again.ended_at) == (2, None)
+    assert again.run_key != first
+    (ticket,) = store.settle(str(again.run_key), succeeded=False, rule=rule, now=NOON)
+    assert ticket.state == "ticketed"
+
+
+def test_a_back_off_is_over_for_a_cause_that_is_tried_again(store: CauseStore) -> None:
+    fail(store, "a", NOON)
+    assert store.request(RULE, NOON + MINUTE).request == ()
+
+    assert store.try_again("new-file/a")
+    assert store.request(RULE, NOON + MINUTE).request
+
+
+def test_a_store_of_an_older_version_is_read_and_written(tmp_path: Path) -> None:
+    """Its table has no count of interrupted runs."""
+    url = f"sqlite:///{tmp_path / 'old.sqlite'}"
+    store = CauseStore(url)
+    store.add([make_cause()])
+    store.close()
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text("ALTER TABLE attrition_causes DROP COLUMN n_interrupted"))
+
+    for _ in range(2):
+        store = CauseStore(url)
+        assert store.records()[0].n_interrupted == 0
+    key = str(store.request(RULE, NOON).request[0].run_key)
+    store.settle(key, succeeded=False, rule=RULE, now=NOON, stopped="interrupted")
+    assert (store.records()[0].state, store.records()[0].n_interrupted) == ("open", 1)
 
 
 def test_a_run_is_settled_once(store: CauseStore) -> None:

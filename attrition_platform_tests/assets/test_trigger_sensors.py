@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
+from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.test_utils import create_run_for_test
 
 from attrition_platform.adapters.cause_store import CauseStore
@@ -26,9 +28,10 @@ from attrition_platform.defs.gather import gather
 from attrition_platform.defs.step_pointers import StepPointers
 from attrition_platform.defs.trigger_rehearsal import rehearse
 from attrition_platform.defs.trigger_sensors import NAMES, RUN_KEY_TAG
-from attrition_platform.errors import StoreError
+from attrition_platform.errors import SettingsError, StoreError
 from attrition_platform.modeling.policy import load_policy
 from attrition_platform.modeling.watch_rules import CauseKind, TriggerRule
+from attrition_platform.monitoring.triggering import MAX_INTERRUPTIONS
 from attrition_platform.settings import Settings
 from attrition_platform.stages import detecting
 from attrition_platform.stages.detecting import Reading
@@ -114,18 +117,22 @@ def report(platform: Platform, asset: str, **facts: Any) -> None:
 
 
 def report_drift(platform: Platform, *columns: str, window: str = "w1") -> None:
+    found = {"window": window, "drifted": bool(columns), "score": 0.3, "columns": list(columns)}
     report(
         platform,
         "drift_report",
         window=window,
         reference="m1",
         problem=None,
-        drifted=bool(columns),
-        score=0.3,
-        columns=list(columns),
+        windows=[found],
         schema_changes=[],
         blocks_scoring=False,
     )
+
+
+def another_process() -> str:
+    """One of this machine that has ended."""
+    return this_process().rpartition("/")[0] + "/1"
 
 
 def told(platform: Platform) -> list[dict[str, Any]]:
@@ -300,10 +307,10 @@ def test_a_run_that_succeeded_answers_its_cause_for_good(
     assert "Nothing new" in tick("on_drift").skip_message
 
 
-@pytest.mark.parametrize("status", [DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED])
 def test_a_run_that_failed_is_tried_again_later_and_then_people_are_called_once(
-    platform: Platform, tick: Tick, instance: dg.DagsterInstance, clock: Clock, status: DagsterRunStatus
+    platform: Platform, tick: Tick, instance: dg.DagsterInstance, clock: Clock
 ) -> None:
+    status = DagsterRunStatus.FAILURE
     drop(platform.settings.inbox)
     tick("on_new_file")
     (first,) = tick("start_runs").run_requests
@@ -334,8 +341,7 @@ def test_a_run_whose_process_is_gone_is_failed_and_one_that_works_is_left_alone(
     tick("start_runs")
     assert instance.get_run_by_id(run_id).status == DagsterRunStatus.STARTED  # type: ignore[union-attr]
 
-    boot, pid, _ = here.split("/")
-    instance.add_run_tags(run_id, {PROCESS_TAG: f"{boot}/{pid}/1"})
+    instance.add_run_tags(run_id, {PROCESS_TAG: another_process()})
     quiet = tick("start_runs")
     assert instance.get_run_by_id(run_id).status == DagsterRunStatus.FAILURE  # type: ignore[union-attr]
     assert "Tried again at" in quiet.skip_message
@@ -355,8 +361,7 @@ def test_causes_wait_for_a_run_of_the_clock_and_not_for_one_whose_process_is_gon
     tick("on_new_file")
     assert f"Run {nightly.run_id} is under way" in tick("start_runs").skip_message
 
-    boot, pid, _ = here.split("/")
-    instance.add_run_tags(nightly.run_id, {PROCESS_TAG: f"{boot}/{pid}/1"})
+    instance.add_run_tags(nightly.run_id, {PROCESS_TAG: another_process()})
     assert len(tick("start_runs").run_requests) == 1
 
 
@@ -552,8 +557,7 @@ def test_a_run_that_ended_well_is_no_dead_one_although_its_process_has_ended(
 ) -> None:
     drop(platform.settings.inbox)
     (request,) = tick("start_runs").run_requests
-    boot, pid, _ = this_process().split("/")
-    run_id = launched(instance, request, DagsterRunStatus.SUCCESS, **{PROCESS_TAG: f"{boot}/{pid}/1"})
+    run_id = launched(instance, request, DagsterRunStatus.SUCCESS, **{PROCESS_TAG: another_process()})
 
     tick("start_runs")
 
@@ -566,17 +570,148 @@ def test_a_run_that_is_being_canceled_and_whose_process_is_gone_is_over(
 ) -> None:
     drop(platform.settings.inbox)
     (request,) = tick("start_runs").run_requests
-    boot, pid, _ = this_process().split("/")
-    launched(instance, request, DagsterRunStatus.CANCELING, **{PROCESS_TAG: f"{boot}/{pid}/1"})
+    run_id = launched(instance, request, DagsterRunStatus.CANCELING, **{PROCESS_TAG: another_process()})
+
+    assert tick("start_runs").skip_message == "No cause waits for a run."
+    assert instance.get_run_by_id(run_id).status == DagsterRunStatus.CANCELED  # type: ignore[union-attr]
+
+
+def test_a_run_that_a_person_cancelled_is_not_started_again_by_itself(
+    platform: Platform, tick: Tick, instance: dg.DagsterInstance, clock: Clock
+) -> None:
+    drop(platform.settings.inbox)
+    (first,) = tick("start_runs").run_requests
+    launched(instance, first, DagsterRunStatus.CANCELED)
+    tick("start_runs")
+    clock.move(minutes=600)
+
+    assert tick("start_runs").skip_message == "No cause waits for a run."
+    (record,) = platform.causes.records()
+    assert record.state == "ticketed"
+    assert told(platform) == [], "who cancels a run knows of it"
+
+    assert platform.causes.try_again(record.cause.key)
+    (second,) = tick("start_runs").run_requests
+    assert second.run_key != first.run_key
+
+
+def test_a_run_that_was_stopped_with_its_daemon_is_tried_again_at_once_and_not_for_ever(
+    platform: Platform, tick: Tick, instance: dg.DagsterInstance
+) -> None:
+    drop(platform.settings.inbox)
+    keys = []
+    for _ in range(MAX_INTERRUPTIONS + 1):
+        (request,) = tick("start_runs").run_requests
+        keys.append(request.run_key)
+        run_id = launched(instance, request, DagsterRunStatus.STARTED)
+        ended = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
+        instance.report_run_failed(instance.get_run_by_id(run_id), "", ended)  # type: ignore[arg-type]
 
     assert "Tried again at" in tick("start_runs").skip_message
+    (record,) = platform.causes.records()
+    assert (record.n_attempts, record.n_interrupted) == (MAX_INTERRUPTIONS + 1, MAX_INTERRUPTIONS)
+    assert len(set(keys)) == len(keys)
+    assert told(platform) == []
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "a/b", "a/b/c/d", "{boot}/x/1", "another-boot/1/1"])
-def test_a_name_of_no_process_of_this_machine_fails_no_run(text: str) -> None:
-    boot, _, _ = this_process().split("/")
+def test_a_training_by_hand_answers_tickets_and_whatever_else_was_found_before_it_began(
+    platform: Platform, tick: Tick, instance: dg.DagsterInstance, clock: Clock
+) -> None:
+    drop(platform.settings.inbox)
+    launched(instance, tick("start_runs").run_requests[0], DagsterRunStatus.CANCELED)
+    tick("start_runs")
+    report_drift(platform, "monthly_income")
+    tick("on_drift")
+    clock.move(minutes=1)
+    by_hand = create_run_for_test(instance, job_name=JOB, status=DagsterRunStatus.FAILURE)
+    raw = StepResult("raw_employees", "v", "v", {}, {"batches": []}, {"began_at": platform.at()})
+    for asset, result in (("raw_employees", raw), ("model_card", raw)):
+        Pointers(platform.pointers_dir).write(asset, by_hand.run_id, result)
+    (request,) = tick("start_runs").run_requests
+    launched(instance, request, DagsterRunStatus.CANCELED)
+    tick("start_runs")
+    assert {record.state for record in platform.causes.records()} == {"ticketed"}, "that one did not end well"
 
-    assert not is_gone(text.replace("{boot}", boot))
+    Pointers(platform.pointers_dir).write("raw_employees", "good", raw)
+    Pointers(platform.pointers_dir).write("model_card", "good", raw)
+    tick("start_runs")
+
+    assert [record.state for record in platform.causes.records()] == ["done", "done"]
+
+
+def test_causes_wait_for_a_run_that_a_person_executes_again_and_its_success_answers_them(
+    platform: Platform, tick: Tick, instance: dg.DagsterInstance, clock: Clock
+) -> None:
+    """Such a run has the tags of the first one."""
+    drop(platform.settings.inbox)
+    (request,) = tick("start_runs").run_requests
+    launched(instance, request, DagsterRunStatus.FAILURE)
+    tick("start_runs")
+    clock.move(minutes=60)
+    again = launched(instance, request, DagsterRunStatus.STARTED, **{PROCESS_TAG: this_process()})
+    assert f"Run {again} is under way" in tick("start_runs").skip_message
+
+    run = instance.get_run_by_id(again)
+    assert run is not None
+    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, JOB), again)
+    assert tick("start_runs").skip_message == "No cause waits for a run."
+    assert [record.state for record in platform.causes.records()] == ["done"]
+
+
+def test_outcome_files_are_taken_in_by_the_sensor_which_tells_what_became_of_each(
+    platform: Platform, tick: Tick
+) -> None:
+    folder = platform.settings.data_dir / "outcomes"
+    header = f"{platform.contract.columns[str(platform.contract.id)].source},date,outcome\n"
+    drop(folder, "a.csv", header + "1,2026-01-31,left\n2,31.01.2026,left\n3,2026-01-31,maybe\n")
+    drop(folder, "b.csv", "nothing\n")
+
+    message = tick("on_new_labels").skip_message
+
+    assert "Outcomes 'a.csv': 1 known, 2 rows could not be used: date (1), outcome (1)." in message
+    assert "Refused outcomes 'b.csv': header." in message
+    assert not [entry for entry in folder.iterdir() if entry.is_file() and entry.suffix == ".csv"]
+
+
+def test_outcomes_are_not_taken_in_under_another_key_than_the_one_of_the_place(
+    platform: Platform, tick: Tick, tmp_path: Path
+) -> None:
+    _ = platform.key
+    other = Platform(replace(platform.settings, key_file=tmp_path / "another key"), platform.clock)
+    file = drop(
+        platform.settings.data_dir / "outcomes", "a.csv", "Employee ID,date,outcome\n1,2026-01-31,left\n"
+    )
+
+    with pytest.raises(SettingsError, match="Set ATTRITION_KEY_FILE to the key file of whoever made"):
+        trigger_sensors.take_in_what_it_counts("volume", other, None)
+    assert file.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("", False),
+        ("nonsense", False),
+        ("a/b", False),
+        ("a/b/1/d", False),
+        ("{machine}/{boot}/x/1", False),
+        ("{machine}/{boot}/{pid}/1", True),
+        ("{machine}/another-boot/{pid}/1", True),
+        ("another-machine/another-boot/1/1", False),
+        ("another-machine/{boot}/1/1", False),
+        ("{boot}/x/1", False),
+        ("{boot}/{pid}/1", True),  # as older runs have it
+        ("another-boot/1/1", False),
+    ],
+)
+def test_a_process_is_gone_if_this_machine_was_started_again_or_does_not_have_it(
+    text: str, gone: bool
+) -> None:
+    machine, boot, pid, began = this_process().split("/")
+
+    assert is_gone(text.format(machine=machine, boot=boot, pid=pid)) is gone
+    assert not is_gone(f"{machine}/{boot}/{pid}/{began}")
+    assert not is_gone(f"{boot}/{pid}/{began}")
 
 
 def test_people_are_called_before_the_ticket_is_on_record(

@@ -6,21 +6,26 @@ import hashlib
 import json
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from attrition_platform.adapters import outcome_files
+from attrition_platform.adapters.inbox import sweep_inbox
 from attrition_platform.adapters.pointers import Pointers
 from attrition_platform.adapters.step_cache import StepResult
+from attrition_platform.contracts.identity import pseudonyms
 from attrition_platform.modeling.policy import load_policy
-from attrition_platform.modeling.watch_rules import TriggerRule
+from attrition_platform.modeling.watch_rules import CauseKind, TriggerRule
+from attrition_platform.monitoring.triggering import Cause, CauseRecord, CauseState
 from attrition_platform.settings import Settings
-from attrition_platform.stages import detecting
+from attrition_platform.stages import standing_files
+from attrition_platform.stages.answered_causes import answered
 from attrition_platform.stages.detecting import (
     MAX_EVENT_BYTES,
-    answered,
     drift,
     events,
     events_folder,
@@ -31,6 +36,7 @@ from attrition_platform.stages.detecting import (
     performance,
     read_event,
 )
+from attrition_platform.stages.ingest import take_in_outcomes
 from attrition_platform.stages.platform import Platform
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -87,8 +93,12 @@ def accept(platform: Platform, content: bytes, *, origin: str = "inbox", sequenc
 
 
 def drift_facts(**changes: Any) -> dict[str, Any]:
-    facts = {"window": "w1", "reference": "m1", "problem": None, "drifted": True, "score": 0.3}
-    return {**facts, "columns": ["age"], "schema_changes": [], "blocks_scoring": False, **changes}
+    facts = {"window": "w1", "reference": "m1", "problem": None, "schema_changes": []}
+    return {**facts, "windows": [window_facts()], "blocks_scoring": False, **changes}
+
+
+def window_facts(name: str = "w1", *columns: str, score: float | None = 0.3) -> dict[str, Any]:
+    return {"window": name, "drifted": True, "score": score, "columns": list(columns or ["age"])}
 
 
 # --- files
@@ -123,11 +133,13 @@ def test_what_is_unfinished_or_has_a_bad_name_waits_and_is_counted(platform: Pla
     assert reading.value == "0 files in the inbox, 0 new, 1 not finished or not readable"
 
 
-def test_hidden_files_and_folders_are_no_files(platform: Platform) -> None:
+def test_hidden_files_are_no_files_and_folders_are_told_as_left_alone(platform: Platform) -> None:
     drop(platform.settings.inbox, ".sync")
-    drop(platform.settings.inbox / "folder", "extract.csv")
-
+    (platform.settings.inbox / "empty").mkdir()
     assert new_files(platform).value == "0 files in the inbox, 0 new"
+
+    drop(platform.settings.inbox / "folder", "extract.csv")
+    assert "1 folders left alone (put the files themselves into the inbox)" in new_files(platform).value
 
 
 def test_a_name_that_is_no_text_stops_no_later_file(platform: Platform) -> None:
@@ -148,18 +160,18 @@ def test_links_pipes_and_what_can_not_be_read_stop_no_later_file(
     os.mkfifo(inbox / "pipe.csv")
     os.utime(inbox / "pipe.csv", (0, 0))
     broken, later = drop(inbox, "broken.csv", b"broken"), drop(inbox, "later.csv", b"later")
-    real = detecting.open_regular
+    real = standing_files.open_regular
 
     def refuse(path: Path) -> Any:
         if path == broken:
             raise PermissionError(path)
         return real(path)
 
-    monkeypatch.setattr(detecting, "open_regular", refuse)
+    monkeypatch.setattr(standing_files, "open_regular", refuse)
 
     assert [cause.evidence["file"] for cause in new_files(platform).causes] == [later.name]
 
-    monkeypatch.setattr(detecting, "open_regular", real)
+    monkeypatch.setattr(standing_files, "open_regular", real)
     found = {cause.evidence["file"] for cause in new_files(platform).causes}
     assert found == {"broken.csv", "later.csv"}, "mending its mode changes neither size nor time"
 
@@ -186,6 +198,44 @@ def test_a_file_with_a_time_in_the_future_is_not_waited_for_until_then(platform:
     drop(platform.settings.inbox, age=-3_600)
 
     assert len(new_files(platform).causes) == 1
+
+
+def test_a_huge_file_is_found_without_being_read(platform: Platform) -> None:
+    """A sparse file costs nothing to make; read in a tick, it ended every trigger."""
+    file = drop(platform.settings.inbox, "huge.csv")
+    os.truncate(file, 200 << 30)
+    os.utime(file, (1, 1))
+    drop(platform.settings.inbox, "june.csv", b"june")
+
+    begin = time.process_time()
+    causes = new_files(platform).causes
+
+    assert {cause.evidence["file"] for cause in causes} == {"huge.csv", "june.csv"}
+    assert time.process_time() - begin < 1.0
+
+
+def test_a_large_file_is_the_same_cause_once_it_is_a_batch_and_another_one_is_another(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing_files, "LARGE_BYTES", 100)
+    monkeypatch.setattr(standing_files, "_BLOCK_BYTES", 20)
+    contract = platform.contract
+    header = ",".join(column.source for column in contract.columns.values()) + "\n"
+    content = header.encode() + b"," * (len(contract.columns) - 1) + b"\n"
+    file = drop(platform.settings.inbox, content=content)
+    (dropped,) = new_files(platform).causes
+    sweep_inbox(platform.settings.inbox, platform.settings.data_dir, contract)
+    assert not file.exists()
+
+    assert [cause.key for cause in new_files(platform).causes] == [dropped.key]
+    assert answered(platform, [CauseRecord(dropped)]) == []
+    trained(platform, "r1", sha256(content))
+    assert answered(platform, [CauseRecord(dropped)]) == [dropped.key]
+    assert new_files(platform).causes == ()
+
+    drop(platform.settings.inbox, content=content, age=30)
+    (another,) = new_files(platform).causes
+    assert another.key != dropped.key
 
 
 def test_an_accepted_batch_calls_for_a_training_until_one_ended_with_it(platform: Platform) -> None:
@@ -262,12 +312,33 @@ def test_a_drifted_window_is_one_cause_whoever_is_champion(platform: Platform) -
     assert dict(first.evidence) == {"columns": ["age"], "score": 0.3, "champion": "m1"}
 
 
+def test_each_window_that_drifted_is_a_cause_of_its_own(platform: Platform) -> None:
+    """The answers of a later day drift while the batch is the same: else no run would ever follow."""
+    batch, day = window_facts("w1", "age"), window_facts("2026-02-28", "probability", score=0.4)
+    made(platform, "drift_report", **drift_facts(windows=[batch, day]))
+
+    found = {cause.key: (cause.window, dict(cause.evidence)) for cause in drift(platform).causes}
+
+    assert found == {
+        "drift/w1": ("w1", {"columns": ["age"], "score": 0.3, "champion": "m1"}),
+        "drift/2026-02-28": ("2026-02-28", {"columns": ["probability"], "score": 0.4, "champion": "m1"}),
+    }
+
+
+def test_a_batch_that_was_refused_hides_no_drift_of_the_answers(platform: Platform) -> None:
+    windows = [window_facts("w1"), window_facts("2026-02-28")]
+    made(platform, "drift_report", **drift_facts(windows=windows, blocks_scoring=True))
+
+    assert [cause.key for cause in drift(platform).causes] == ["drift/2026-02-28"]
+    assert "window w1: largest score 0.300, 1 columns drifted; its file was refused" in drift(platform).value
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"drifted": False, "columns": []},
-        {"drifted": False, "columns": [], "score": None},
-        {"problem": "There is no champion yet.", "drifted": False, "reference": None},
+        {"windows": [window_facts() | {"drifted": False, "columns": []}]},
+        {"windows": [window_facts() | {"drifted": False, "columns": [], "score": None}]},
+        {"problem": "There is no champion yet.", "windows": [], "reference": None},
         {"blocks_scoring": True},  # its file was refused
     ],
 )
@@ -331,13 +402,64 @@ def test_what_a_training_has_read_meanwhile_is_answered(platform: Platform) -> N
     made(platform, "validated_employees", "scored", n_labelled=130)
     drop(platform.settings.inbox, content=b"second")
     made(platform, "drift_report", **drift_facts())
-    causes = [*new_files(platform).causes, *new_labels(platform).causes, *drift(platform).causes]
-    assert [cause.kind for cause in causes] == ["new-file", "volume", "drift"]
+    found = (*new_files(platform).causes, *new_labels(platform).causes, *drift(platform).causes)
+    causes = [CauseRecord(cause) for cause in found]
+    assert [record.cause.kind for record in causes] == ["new-file", "volume", "drift"]
     assert answered(platform, causes) == []
 
     trained(platform, "r2", first, sha256(b"second"), n_labelled=200)
 
-    assert answered(platform, causes) == [causes[0].key, causes[1].key]
+    assert answered(platform, causes) == [causes[0].cause.key, causes[1].cause.key]
+
+
+@pytest.mark.parametrize("state", ["open", "ticketed"])
+@pytest.mark.parametrize("kind", ["new-file", "drift", "performance", "volume", "new-column", "event"])
+def test_a_training_of_the_whole_job_answers_every_cause_that_was_found_before_it_began(
+    platform: Platform, kind: CauseKind, state: CauseState
+) -> None:
+    before, after = (
+        CauseRecord(Cause(kind, f"{kind}/{name}/1", at, "w", {}), state, 2, "k")
+        for name, at in (("r1", NOON), ("r2", NOON + timedelta(hours=2)))
+    )
+    made(platform, "model_card", "of-drift-alone")
+    assert answered(platform, [before, after]) == []
+
+    begins(platform, "r9", NOON + timedelta(hours=1))
+
+    assert answered(platform, [before, after]) == [before.cause.key]
+    assert answered(platform, [before], lambda run_id: run_id != "r9") == [], "it failed at its very end"
+
+
+def begins(platform: Platform, run: str, at: datetime) -> None:
+    """A training of the whole job that began then, and trained to its end."""
+    result = StepResult("raw_employees", "v", "v", {}, {"batches": []}, {"began_at": at.isoformat()})
+    Pointers(platform.pointers_dir).write("raw_employees", run, result)
+    made(platform, "model_card", run)
+
+
+def test_counting_labels_takes_nothing_in_and_reads_stored_outcomes_once(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks may have another key than the daemon, under which nobody would be found again."""
+    contract = platform.contract
+    rows = pl.DataFrame({"pseudonym": pseudonyms(["1", "2"], platform.key), contract.label: [None, True]})
+    rows.write_parquet(platform.settings.data_dir / "rows.parquet")
+    stored = platform.steps.store.take(platform.settings.data_dir / "rows.parquet")
+    validated = StepResult(
+        "validated_employees", "v", "v", {"validated.parquet": stored}, {"n_labelled": 1}, {}
+    )
+    Pointers(platform.pointers_dir).write("validated_employees", "r1", validated)
+    made(platform, "model_card", "r1")
+    header = f"{contract.columns[str(contract.id)].source},date,outcome\n"
+    file = drop(platform.settings.data_dir / "outcomes", "a.csv", f"{header}1,2026-02-01,left\n".encode())
+
+    assert new_labels(platform).value == "0 new labels"
+    assert file.exists()
+
+    take_in_outcomes(platform, lambda _: None)
+    assert new_labels(platform).value == "1 new labels"
+    monkeypatch.setattr(outcome_files, "read_outcomes", lambda *_, **__: 1 / 0)
+    assert new_labels(platform).value == "1 new labels"
 
 
 def test_a_new_column_is_one_cause_in_whatever_order_it_is_named_and_other_changes_are_none(

@@ -18,7 +18,7 @@ from attrition_platform.adapters.notifications import NOTIFICATIONS
 from attrition_platform.cli import trigger_commands
 from attrition_platform.defs import trigger_rehearsal
 from attrition_platform.defs.trigger_sensors import NAMES
-from attrition_platform.errors import StoreError
+from attrition_platform.errors import AttritionError, StoreError
 from attrition_platform.modeling.watch_rules import CauseKind, PerformanceRule, TriggerRule
 from attrition_platform.monitoring import canary as canary_verdict
 from attrition_platform.monitoring import performance
@@ -81,7 +81,11 @@ def test_an_empty_place_shows_every_trigger_with_its_limit_and_what_it_saw(platf
     for row in rows:
         assert row["fires_when"]
         assert row["seen_now"]
-        assert (row["last_fired"], row["n_open"], row["looks_again"]) == (None, 0, "within 30 s")
+        assert (row["last_fired"], row["n_open"], row["looks_again"]) == (
+            None,
+            0,
+            "within 30 s while `make ui` runs",
+        )
     shown = triggers().stdout
     for name in TRIGGERS:
         assert f"{name}: fires when " in shown
@@ -117,13 +121,92 @@ def test_an_open_cause_and_a_fired_one_are_told_with_when_they_look_again(platfo
     assert waiting["retry_at"] is None
 
 
-def test_a_ticket_is_called_out(platform: Platform) -> None:
+def ticket(platform: Platform, kind: CauseKind, name: str) -> str:
+    """A cause whose only run failed."""
     rule = TriggerRule(max_attempts=1)
-    found(platform, "new-file", "ab12")
+    cause = found(platform, kind, name)
     (record,) = platform.causes.request(rule, NOON).request
     platform.causes.settle(str(record.run_key), succeeded=False, rule=rule, now=NOON)
+    return cause.key
 
-    assert "Ticket: new-file/ab12, 1 runs failed. Somebody must look." in triggers().stdout
+
+def test_a_ticket_is_called_out_with_its_key_and_what_can_be_done(platform: Platform) -> None:
+    key = ticket(platform, "new-file", "ab12" * 8 + "/12345678")
+
+    shown = triggers().stdout
+
+    assert key in shown
+    assert "ticketed" in shown
+    assert "attrition triggers retry KEY" in shown
+
+
+def test_a_ticket_is_tried_again_by_the_beginning_of_its_key(platform: Platform) -> None:
+    ticket(platform, "new-file", "ab12")
+
+    done = triggers("retry", "new-file/ab")
+
+    assert done.exit_code == 0
+    assert done.stdout == "new-file/ab12 is tried again as soon as the daemon looks (`make ui`).\n"
+    assert [record.state for record in platform.causes.records()] == ["open"]
+
+
+def test_a_ticket_or_a_cause_that_waits_is_closed(platform: Platform) -> None:
+    ticket(platform, "new-file", "ab12")
+    found(platform, "drift", "w1")
+
+    for key in ("new-file/ab12", "drift"):
+        assert triggers("close", key).exit_code == 0
+
+    assert {record.state for record in platform.causes.records()} == {"done"}
+    assert as_json()["causes"] == []
+
+
+@pytest.mark.parametrize("command", ["retry", "close"])
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("nothing", "No cause begins with 'nothing'"), ("new-file/a", "2 causes begin with"), ("", "No cause")],
+)
+def test_a_key_that_names_none_or_several_changes_nothing(
+    platform: Platform, command: str, key: str, said: str
+) -> None:
+    for name in ("ab", "ac"):
+        ticket(platform, "new-file", name)
+
+    done = triggers(command, key)
+
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert {record.state for record in platform.causes.records()} == {"ticketed"}
+
+
+def test_a_key_that_another_one_begins_with_and_one_that_has_ended_hide_none(platform: Platform) -> None:
+    for name in ("1", "12"):
+        ticket(platform, "event", name)
+    assert triggers("close", "event/1").exit_code == 0
+
+    assert triggers("retry", "event/").exit_code == 0
+    assert [r.state for r in platform.causes.records()] == ["done", "open"]
+
+
+@pytest.mark.parametrize("command", ["retry", "close"])
+def test_what_is_under_way_or_has_ended_can_be_neither_closed_nor_tried_again(
+    platform: Platform, command: str
+) -> None:
+    found(platform, "drift", "w1")
+    (record,) = platform.causes.request(platform.policy.triggers, NOON).request
+    with pytest.raises(AttritionError, match="is under way"):
+        trigger_commands.triggers.main([command, "drift/w1"], standalone_mode=False)
+
+    platform.causes.settle(str(record.run_key), succeeded=True, rule=platform.policy.triggers, now=NOON)
+    with pytest.raises(AttritionError, match="has ended already"):
+        trigger_commands.triggers.main([command, "drift/w1"], standalone_mode=False)
+
+
+def test_a_cause_without_a_run_is_not_tried_again(platform: Platform) -> None:
+    found(platform, "drift", "w1")
+
+    with pytest.raises(AttritionError, match="waits for its first run already"):
+        trigger_commands.triggers.main(["retry", "drift/w1"], standalone_mode=False)
 
 
 @pytest.mark.parametrize(
@@ -131,19 +214,35 @@ def test_a_ticket_is_called_out(platform: Platform) -> None:
     [
         (StoreError("A pointer is odd. Delete it."), "it could not look: A pointer is odd. Delete it"),
         (PermissionError("/secret/place"), "it could not look: PermissionError"),
+        (ValueError("could not convert 'Ana Lee, 61, divorced'"), "it could not look: ValueError"),
     ],
 )
-def test_a_detector_that_can_not_look_hides_no_other(
+def test_a_detector_that_can_not_look_hides_no_other_and_is_told_by_the_exit_code(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     def fail(_: Platform) -> Reading:
         raise error
 
     monkeypatch.setitem(detecting.DETECTORS, "drift", fail)  # type: ignore[arg-type]
-    rows = {row["trigger"]: row["seen_now"] for row in as_json()["triggers"]}
+    done = triggers("--json")
+    rows = {row["trigger"]: row["seen_now"] for row in json.loads(done.stdout)["triggers"]}
 
     assert rows["drift"] == said
     assert rows["new-file"] == "0 files in the inbox, 0 new"
+    assert done.exit_code == triggers().exit_code == 1
+
+
+def test_looking_takes_no_outcomes_in(platform: Platform) -> None:
+    """Under another user's key they would be stored as outcomes of nobody."""
+    folder = platform.settings.data_dir / "outcomes"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("nothing\n")
+    os.utime(folder / "a.csv", (1, 1))
+
+    triggers()
+
+    assert [file.name for file in folder.iterdir()] == ["a.csv"]
+    assert not platform.settings.key_file.exists()
 
 
 def test_a_running_canary_is_shown_and_when_the_last_one_ended(platform: Platform) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from attrition_platform.modeling.watch_rules import CauseKind, TriggerRule
 from attrition_platform.monitoring.triggering import (
+    MAX_INTERRUPTIONS,
     Cause,
     CauseRecord,
     after_run,
@@ -144,7 +145,7 @@ def test_two_of_a_kind_that_failed_in_one_run_do_not_hold_each_other_back() -> N
     found = decide(failed, rule, NOON + 5 * MINUTE)
 
     assert keys(found.request) == ["drift/w1", "drift/w2"]
-    assert next_look(failed[0], failed, rule) == NOON + 5 * MINUTE
+    assert next_look(failed[0], failed, rule, NOON) == NOON + 5 * MINUTE
 
 
 def test_runs_that_no_cause_remembers_any_more_count_against_the_cap() -> None:
@@ -199,6 +200,39 @@ def test_the_next_look_is_the_later_of_cooldown_and_back_off() -> None:
     before = ended(make_record("drift", "w1"))
     waits = replace(make_record("drift", "w2"), retry_at=NOON + 5 * MINUTE)
 
-    assert next_look(waits, [waits], rule) == NOON + 5 * MINUTE
-    assert next_look(waits, [before, waits], rule) == NOON + 60 * MINUTE
-    assert next_look(make_record("drift", "w3"), [], rule) == NOON
+    assert next_look(waits, [waits], rule, NOON) == NOON + 5 * MINUTE
+    assert next_look(waits, [before, waits], rule, NOON) == NOON + 60 * MINUTE
+    assert next_look(make_record("drift", "w3"), [], rule, NOON) == NOON
+
+
+def test_times_that_a_clock_which_ran_ahead_has_written_hold_up_nothing() -> None:
+    year = timedelta(days=365)
+    rule = TriggerRule(max_runs_per_day=1)
+    before = ended(make_record("drift", "w0"), NOON + year)
+    late = make_record("drift", "w1", NOON + year)
+    backs_off = replace(started(make_record("event"), NOON + year), state="open", retry_at=NOON + year)
+
+    assert keys(decide([before, late], rule, NOON, {"k": NOON + year}).request) == ["drift/w1"]
+    assert keys(decide([backs_off], rule, NOON).request) == ["event/a"]
+    assert next_look(backs_off, [before, backs_off], rule, NOON) == NOON
+
+
+def test_a_run_that_a_person_cancelled_is_a_ticket_at_once() -> None:
+    after = after_run(
+        started(make_record()), succeeded=False, rule=TriggerRule(), now=NOON, stopped="cancelled"
+    )
+
+    assert (after.state, after.ended_at) == ("ticketed", NOON)
+
+
+def test_a_run_that_was_interrupted_is_no_attempt_until_it_has_happened_a_few_times() -> None:
+    rule = TriggerRule(max_attempts=1)
+    record, now = make_record(), NOON
+    for _ in range(MAX_INTERRUPTIONS):
+        (record,) = decide([record], rule, now).request
+        record = after_run(record, succeeded=False, rule=rule, now=now, stopped="interrupted")
+        assert (record.state, record.retry_at) == ("open", None)
+        now += timedelta(days=1)
+    (record,) = decide([record], rule, now).request
+
+    assert after_run(record, succeeded=False, rule=rule, now=now, stopped="interrupted").state == "ticketed"
