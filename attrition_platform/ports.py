@@ -243,8 +243,16 @@ class PredictionLog(Protocol):
         """
         ...
 
-    def tail(self, version: str, limit: int) -> list[PredictionRecord]:
-        """Newest `limit` predictions with this `version` or `other_version`, oldest first."""
+    def tail(self, version: str | None, limit: int, *, until: int | None = None) -> list[PredictionRecord]:
+        """Newest `limit` predictions with this `version` or `other_version`, oldest first.
+
+        Parameters
+        ----------
+        version : str or None
+            None for those of all versions.
+        until : int or None
+            Only those made at or before this time (microseconds).
+        """
         ...
 
     def count(self) -> int:

@@ -135,10 +135,13 @@ class SqlPredictionLog:
         query = sa.select(*_COLUMNS).where(_rows.c.at >= at).order_by(_rows.c.at, _rows.c.seq).limit(limit)
         return self._read(query if version is None else query.where(_is_of(version)))
 
-    def tail(self, version: str, limit: int) -> list[PredictionRecord]:
-        """Newest `limit` predictions with this `version` or `other_version`, oldest first."""
-        newest_first = (_rows.c.at.desc(), _rows.c.seq.desc())
-        query = sa.select(*_COLUMNS).where(_is_of(version)).order_by(*newest_first).limit(limit)
+    def tail(self, version: str | None, limit: int, *, until: int | None = None) -> list[PredictionRecord]:
+        """Newest `limit` predictions, oldest first; see `ports.PredictionLog`."""
+        query = sa.select(*_COLUMNS).order_by(_rows.c.at.desc(), _rows.c.seq.desc()).limit(limit)
+        if version is not None:
+            query = query.where(_is_of(version))
+        if until is not None:
+            query = query.where(_rows.c.at <= until)
         return self._read(query)[::-1]
 
     def count(self) -> int:

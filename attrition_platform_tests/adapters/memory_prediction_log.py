@@ -49,8 +49,9 @@ class MemoryPredictionLog:
         found = [r for r in self._in_order(version) if r.at >= at]
         return found[:limit]
 
-    def tail(self, version: str, limit: int) -> list[PredictionRecord]:
-        return self._in_order(version)[-limit:] if limit else []
+    def tail(self, version: str | None, limit: int, *, until: int | None = None) -> list[PredictionRecord]:
+        found = [r for r in self._in_order(version) if until is None or r.at <= until]
+        return found[-limit:] if limit else []
 
     def count(self) -> int:
         return len(self._records)

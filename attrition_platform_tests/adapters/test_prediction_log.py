@@ -159,6 +159,28 @@ def test_tail_gives_the_newest_of_a_version_oldest_first(log: AnyLog) -> None:
     assert log.tail("v3", 3) == []
 
 
+def test_tail_ends_at_the_time_and_takes_all_versions_where_none_is_named(log: AnyLog) -> None:
+    records = [make_record(at=at, version="v1" if at % 2 else "v2") for at in range(10)]
+    log.append(records)
+
+    assert log.tail("v1", 2, until=5) == [records[3], records[5]]
+    assert log.tail("v1", 2, until=4) == [records[1], records[3]]
+    assert log.tail(None, 3, until=6) == records[4:7]
+    assert log.tail(None, 99) == records
+    assert log.tail(None, 3, until=-1) == []
+
+
+def test_the_index_serves_a_tail_that_ends_earlier(sqlite_file: Path) -> None:
+    """Else reading what is due would read the whole log."""
+    SqlPredictionLog(f"sqlite:///{sqlite_file}").close()
+    query = f"SELECT * FROM {TABLE} WHERE at <= 5 ORDER BY at DESC, seq DESC LIMIT 3"
+
+    with sqlite3.connect(sqlite_file) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+
+    assert plan[0] == f"SEARCH {TABLE} USING INDEX ix_{TABLE}_at (at<?)"
+
+
 def test_equal_times_keep_the_order_of_writing(log: AnyLog) -> None:
     records = [
         make_record(
