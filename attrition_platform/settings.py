@@ -84,9 +84,9 @@ class Settings:
     policy: str
     columns: ColumnChoice
     key_file: Path
-    ledger_url: str | None
-    mlflow_uri: str | None
-    predictions_url: str | None
+    ledger_url: str | None = field(repr=False)
+    mlflow_uri: str | None = field(repr=False)
+    predictions_url: str | None = field(repr=False)
     rate_limit: int
     webhook_url: str | None = field(repr=False)
     webhook_format: WebhookFormat

@@ -66,8 +66,12 @@ def writing(engine: sa.Engine, lock: int) -> Iterator[sa.Connection]:
 
 
 def without_password(url: str) -> str:
-    """An address as it may be shown."""
+    """An address as it may be shown: without the password, and without options, which may hold one too.
+
+    >>> without_password("postgresql+psycopg2://ana:hush@db/ledger?password=hush&sslkey=k")
+    'postgresql+psycopg2://ana:***@db/ledger'
+    """
     try:
-        return sa.make_url(url).render_as_string(hide_password=True)
+        return sa.make_url(url).set(query={}).render_as_string(hide_password=True)
     except sa.exc.ArgumentError:
         return "an address that is no SQLAlchemy URL"

@@ -49,6 +49,7 @@ def list_notifications(limit: int, as_json: bool) -> None:
                 "notifications": newest,
                 "grouped": status.n_grouped,
                 "undelivered": status.undelivered,
+                "perhaps_delivered": status.perhaps_delivered,
                 "failing": {
                     name: {"since": since, "problem": problem}
                     for name, (since, problem) in status.failing.items()
@@ -60,14 +61,22 @@ def list_notifications(limit: int, as_json: bool) -> None:
         click.echo("Nobody has been told of anything yet.")
         return
     rows = [
-        [_said(line, name) for name in ("at", "severity", "kind", "title", "cause", "fate")]
+        [
+            "\n".join(
+                [_said(line, "at"), f"{_said(line, 'severity')} {_said(line, 'kind')}", _said(line, "fate")]
+            ),
+            "\n".join([_said(line, "title"), _said(line, "cause")]),
+        ]
         for line in newest
     ]
-    show_table(["at", "severity", "kind", "title", "cause", "fate"], rows)
+    # Sentences are folded to fit; a name or a time is found by searching for it, also in 80 columns.
+    show_table(["told", "what and why"], rows, whole=["told"])
     if status.n_grouped:
         click.echo(f"{status.n_grouped} wait for their group or the end of quiet hours.")
     for name, count in status.undelivered.items():
         click.echo(f"{name}: {count} not delivered yet.")
+    for name, count in status.perhaps_delivered.items():
+        click.echo(f"{name}: {count} sent several times and never answered; they have perhaps arrived.")
     for name, (since, problem) in status.failing.items():
         click.echo(f"{name}: fails since {since}: {problem}.")
 
@@ -78,14 +87,20 @@ def list_notifications(limit: int, as_json: bool) -> None:
 )
 @click.option("--follow", is_flag=True, help="Go on with new ones until Ctrl-C.")
 def tail(limit: int, follow: bool) -> None:
-    """Print the newest ones, one a line."""
+    """Print the newest ones, one a line, by the time at which each happened."""
     notifier = _notifier()
     newest = notifier.newest(_MOST)
-    for line in newest[len(newest) - min(limit, len(newest)) :]:
+    shown = newest[len(newest) - min(limit, len(newest)) :]
+    # They are written when somebody finds out, which for a release may be after the run that followed it.
+    for line in sorted(shown, key=lambda line: _said(line, "at")):
         click.echo(_as_line(line))
-    if follow:
+    if not follow:
+        return
+    try:
         for appeared in _appearing(notifier):
             click.echo(_as_line(appeared))
+    except KeyboardInterrupt:  # that is how it ends
+        click.echo()
 
 
 @notifications.command(name="test")
@@ -98,6 +113,7 @@ def send_test() -> None:
     if set(found) == {"file"}:
         click.echo("Only the file is set; ATTRITION_WEBHOOK_URL and ATTRITION_SMTP_URL name other channels.")
     if any(problem is not None for problem in found.values()):
+        click.echo("A test is not repeated; `attrition notifications list` shows what failed.")
         raise SystemExit(1)
 
 

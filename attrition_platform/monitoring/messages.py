@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrition_platform.monitoring.burn_rate import Alert
+from attrition_platform.monitoring.cause_wording import listed
 from attrition_platform.monitoring.notification import Notification
-
-MAX_NAMED = 5  # columns in a title
 
 
 def training_succeeded(
@@ -27,7 +26,9 @@ def training_succeeded(
     champion_after: str | None,
     metrics: Mapping[str, float | None],
     run_url: str | None = None,
-    evidence: Mapping[str, Any] | None = None,
+    challenger: str | None = None,
+    challenger_metrics: Mapping[str, float | None] | None = None,
+    blockers: Sequence[str] = (),
 ) -> Notification:
     """A training run ended well; whether it changed the champion is in `outcome`.
 
@@ -46,8 +47,12 @@ def training_succeeded(
     metrics : mapping of str to float or None
         Of the champion after the run.
     run_url : str or None
-    evidence : mapping, optional
-        Further numbers.
+    challenger : str or None
+        The model that was trained.
+    challenger_metrics : mapping of str to float or None, optional
+        Of the model that was trained, on the same kind of test.
+    blockers : sequence of str
+        Gates that keep the challenger from replacing the champion.
 
     Examples
     --------
@@ -59,14 +64,23 @@ def training_succeeded(
     >>> told.title, told.severity
     ('Training of train_champion succeeded: unchanged', 'info')
     """
+    evidence: dict[str, Any] = {"run_id": run_id, "outcome": outcome}
+    title = f"Training of {pipeline} succeeded: {outcome}"
+    if outcome == "blocked" and blockers:
+        title = f"Training of {pipeline} ended; its challenger was blocked by {listed(blockers)}"
+        evidence["blockers"] = list(blockers)
+    if challenger is not None and challenger != champion_after:
+        evidence["challenger"] = challenger
+        if challenger_metrics is not None:
+            evidence["challenger_metrics"] = dict(challenger_metrics)
     return Notification(
         kind="training-succeeded",
         key=run_id,
-        title=f"Training of {pipeline} succeeded: {outcome}",
+        title=title,
         cause=cause,
         version_before=champion_before,
         version_after=champion_after,
-        evidence={"run_id": run_id, "outcome": outcome, **(evidence or {})},
+        evidence=evidence,
         run_url=run_url,
         at=at,
         severity="info",
@@ -122,6 +136,45 @@ def training_failed(
         cause_kind=cause_kind,
         pipeline=pipeline,
         runbook="failed-run",
+    )
+
+
+def run_ended(
+    *,
+    pipeline: str,
+    run_id: str,
+    at: str,
+    cause_kind: str,
+    cause: str,
+    succeeded: bool,
+    run_url: str | None = None,
+) -> Notification:
+    """A run ended, and what came of it can't be read: better told in short than not at all.
+
+    Examples
+    --------
+    >>> told = run_ended(
+    ...     pipeline="train_champion", run_id="r3", at="2026-03-01T12:00:00+00:00", cause_kind="drift",
+    ...     cause="drift: in age", succeeded=False,
+    ... )
+    >>> told.kind, told.title
+    ('training-failed', 'Training of train_champion failed; the run says where')
+    """
+    how = "succeeded; the run says what it decided" if succeeded else "failed; the run says where"
+    return Notification(
+        kind="training-succeeded" if succeeded else "training-failed",
+        key=run_id,
+        title=f"Training of {pipeline} {how}",
+        cause=cause,
+        version_before=None,
+        version_after=None,
+        evidence={"run_id": run_id},
+        run_url=run_url,
+        at=at,
+        severity="info" if succeeded else "ticket",
+        cause_kind=cause_kind,
+        pipeline=pipeline,
+        runbook=None if succeeded else "failed-run",
     )
 
 
@@ -246,12 +299,11 @@ def drifted(
     >>> told.title
     'Window w7 drifted in 2 columns: income, age'
     """
-    named = ", ".join(columns[:MAX_NAMED]) + (", …" if len(columns) > MAX_NAMED else "")
     plural = "column" if len(columns) == 1 else "columns"
     return Notification(
         kind="drift",
         key=window,
-        title=f"Window {window} drifted in {len(columns)} {plural}: {named}",
+        title=f"Window {window} drifted in {len(columns)} {plural}: {listed(columns)}",
         cause=f"The score is above {limit:g} and the difference is no chance.",
         version_before=champion,
         version_after=champion,

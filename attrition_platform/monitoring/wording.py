@@ -91,7 +91,7 @@ def as_slack(document: Mapping[str, Any]) -> dict[str, Any]:
         {"type": "mrkdwn", "text": f"*{escaped(name)}*\n{_escaped_cut(value, MAX_FIELD - 100)}"}
         for name, value in _facts(document)
     ]
-    if fields:  # at most nine, and Slack takes ten
+    if fields:  # at most ten, as many as Slack takes
         blocks.append({"type": "section", "fields": fields})
     links = [_link(str(document[key]), name) for key, name in _LINKS if document.get(key)]
     if links:
@@ -125,11 +125,17 @@ def _facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     count = document.get("count", 1)
     if count != 1:
         found.append(("count", str(count)))
-    metrics = document.get("metrics") or {}
-    if metrics:
-        found.append(("metrics", ", ".join(f"{name} {_number(value)}" for name, value in metrics.items())))
-    if document.get("evidence"):
-        found.append(("evidence", json.dumps(plain(document["evidence"]), ensure_ascii=False)))
+    evidence = dict(document.get("evidence") or {})
+    champion = document.get("version_after")
+    whose = f"metrics of champion {champion}" if champion else "metrics"
+    for name, metrics in (
+        (whose, document.get("metrics")),
+        (f"metrics of challenger {evidence.get('challenger')}", evidence.pop("challenger_metrics", None)),
+    ):
+        if isinstance(metrics, Mapping) and metrics:
+            found.append((name, ", ".join(f"{key} {_number(value)}" for key, value in metrics.items())))
+    if evidence:
+        found.append(("evidence", json.dumps(plain(evidence), ensure_ascii=False)))
     return found
 
 

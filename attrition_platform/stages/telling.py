@@ -5,6 +5,7 @@ Telling never fails the work that it tells of: what a channel did not take is in
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,12 +15,14 @@ from attrition_platform.adapters.pointers import Pointers
 from attrition_platform.adapters.step_cache import StepResult
 from attrition_platform.monitoring import messages
 from attrition_platform.monitoring.burn_rate import Alert
+from attrition_platform.monitoring.cause_wording import cause_in_words, causes_in_words
 from attrition_platform.monitoring.notification import Notification
 from attrition_platform.ports import LedgerRecord
 from attrition_platform.stages.ingest import Progress
 from attrition_platform.stages.performance import BAD
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.release_state import release_state
+from attrition_platform.stages.telling_of_files import made_by, of_refused_window
 from attrition_platform.stages.views import newest_or_none
 
 TRAIN = "train_champion"
@@ -38,36 +41,48 @@ def send(platform: Platform, notifications: Sequence[Notification], tell: Progre
 
 
 def of_drift(platform: Platform, result: StepResult, run_url: str) -> list[Notification]:
-    """A window that drifted, unless the report before said the same.
+    """A window that drifted or whose file must not be scored, unless the report before said the same.
 
     A run that was killed after it judged and before it told finds its verdict stored: that is no reason to
-    be silent.
+    be silent. Of a file that must not be scored only that is told: its columns drifted because of it.
     """
     facts = result.facts
     before = newest_or_none(platform, "drift_report")
-    if not facts["drifted"] or (before is not None and before.data_version == result.data_version):
+    if before is not None and before.data_version == result.data_version:
         return []
-    scores = {
-        name: column["score"]
-        for window in facts["windows"]
-        for name, column in window["by_column"].items()
-        if name in facts["columns"]
-    }
-    ranked = sorted(facts["columns"], key=lambda name: -(scores[name] or 0.0))
+    is_refused = bool(facts.get("blocks_scoring"))
+    known = before is not None and before.facts.get("blocks_scoring")
+    is_news = not known or before is None or before.facts["window"] != facts["window"]
+    told = of_refused_window(platform, facts, run_url) if is_refused and is_news else []
+    windows = [w for w in facts["windows"] if not (is_refused and w["window"] == facts["window"])]
+    scores = _largest_scores(windows, facts["columns"])
+    if not facts["drifted"] or not scores:
+        return told
     return [
+        *told,
         messages.drifted(
             pipeline="drift_report",
-            window=facts["window"],
+            window=facts["window"] if not is_refused else str(windows[0]["window"]),
             at=platform.at(),
-            columns=ranked,
+            columns=sorted(scores, key=lambda name: -(scores[name] or 0.0)),
             scores=scores,
             limit=platform.policy.drift.min_score,
-            n_rows=sum(window["n_rows"] for window in facts["windows"]),
+            n_rows=sum(window["n_rows"] for window in windows),
             champion=facts["reference"],
             report_url=report_url(platform, facts["window"]),
             run_url=run_url,
-        )
+        ),
     ]
+
+
+def _largest_scores(windows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, float | None]:
+    """Largest score of each column over the windows in which it drifted."""
+    found: dict[str, float | None] = {}
+    for window in windows:
+        for name, column in window["by_column"].items():
+            if name in columns and column.get("outcome", "drifted") == "drifted":
+                found[name] = max(found.get(name) or 0.0, column["score"] or 0.0) or column["score"]
+    return found
 
 
 def of_performance(
@@ -88,7 +103,7 @@ def of_performance(
             reasons=judged["reasons"],
             champion=judged["version"],
             n_labels=matured["n"],
-            metrics={name: _value(matured.get(name)) for name in TOLD_METRICS},
+            metrics=_values(matured),
             concept_drift=facts["verdict"] == "concept-drift",
             run_url=run_url,
         )
@@ -115,22 +130,26 @@ def of_promises(
 
 
 def of_training(platform: Platform, run_id: str, tags: Mapping[str, str], run_url: str) -> Notification:
-    """A training run that ended well, with what it decided."""
+    """A training run that ended well, with what it decided and what both models are worth."""
     pointers = Pointers(platform.pointers_dir)
     decision = pointers.read("promotion_decision", run_id).facts
     version = pointers.read("champion", run_id).facts["version"]
     record = release_state(platform.ledger.records()).stable
+    challenger = made_by(platform, "challenger", run_id)
     return messages.training_succeeded(
         pipeline=TRAIN,
         run_id=run_id,
         at=platform.at(),
         cause_kind=cause_of(tags),
-        cause=_cause_in_words(tags),
+        cause=_cause_in_words(platform, tags),
         outcome=decision["outcome"],
         champion_before=decision["incumbent"],
         champion_after=version,
         metrics={} if record is None else _test_metrics(record),
         run_url=run_url,
+        challenger=decision.get("version"),
+        challenger_metrics=None if challenger is None else _values(challenger.facts["evaluation"]["metrics"]),
+        blockers=[g["name"] for g in decision.get("gates", ()) if g["enforced"] and not g["passed"]],
     )
 
 
@@ -149,10 +168,25 @@ def of_failure(
         run_id=run_id,
         at=platform.at(),
         cause_kind=cause_of(tags),
-        cause=_cause_in_words(tags),
+        cause=_cause_in_words(platform, tags),
         step=step,
         error_type=error_type,
         champion=_champion(platform),
+        run_url=run_url,
+    )
+
+
+def of_run_in_short(
+    at: str, job: str, run_id: str, tags: Mapping[str, str], run_url: str, *, succeeded: bool
+) -> Notification:
+    """A run that ended, where nothing but its id and tags can be read just now."""
+    return messages.run_ended(
+        pipeline=job,
+        run_id=run_id,
+        at=at,
+        cause_kind=cause_of(tags),
+        cause=cause_in_words(cause_of(tags), evidence_of(tags), tags.get("attrition/window")),
+        succeeded=succeeded,
         run_url=run_url,
     )
 
@@ -223,9 +257,28 @@ def cause_of(tags: Mapping[str, str]) -> str:
     return tags.get("cause", BY_HAND)
 
 
-def _cause_in_words(tags: Mapping[str, str]) -> str:
-    window = tags.get("attrition/window")
-    return f"{cause_of(tags)}: {window}" if window else cause_of(tags)
+def evidence_of(tags: Mapping[str, str]) -> dict[str, Any]:
+    """What a run's main cause was found by; empty where a tag does not say so.
+
+    >>> evidence_of({"attrition/evidence": '{"file": "march.csv"}'}), evidence_of({"attrition/evidence": "{"})
+    ({'file': 'march.csv'}, {})
+    """
+    try:
+        found = json.loads(tags.get("attrition/evidence", ""))
+    except ValueError:  # none, or cut because it was too long
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _cause_in_words(platform: Platform, tags: Mapping[str, str]) -> str:
+    """The cause that a run is named after, then the others that it answers."""
+    kind, window = cause_of(tags), tags.get("attrition/window")
+    keys = tags.get("attrition/causes", "").split()
+    causes = [r.cause for r in platform.causes.records() if r.cause.key in keys] if keys else []
+    main = next((cause for cause in causes if (cause.kind, cause.window) == (kind, window)), None)
+    evidence = evidence_of(tags) or ({} if main is None else main.evidence)
+    others = [cause_in_words(c.kind, c.evidence, c.window) for c in causes if c is not main]
+    return causes_in_words([cause_in_words(kind, evidence, window), *others])
 
 
 def _champion(platform: Platform) -> str | None:
@@ -234,8 +287,11 @@ def _champion(platform: Platform) -> str | None:
 
 
 def _test_metrics(record: LedgerRecord) -> dict[str, float | None]:
-    tested = record.payload.get("metrics", {}).get("test", {})
-    return {name: _value(tested.get(name)) for name in TOLD_METRICS}
+    return _values(record.payload.get("metrics", {}).get("test", {}))
+
+
+def _values(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    return {name: _value(metrics.get(name)) for name in TOLD_METRICS}
 
 
 def _value(metric: Mapping[str, Any] | None) -> float | None:

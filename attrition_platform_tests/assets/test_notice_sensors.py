@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,9 +13,11 @@ import dagster as dg
 import pytest
 
 from attrition_platform.adapters import notification_outbox
+from attrition_platform.adapters.notifications import Notifier
 from attrition_platform.adapters.pointers import Pointers
 from attrition_platform.adapters.step_cache import StepResult
 from attrition_platform.defs.gather import gather
+from attrition_platform.stages import telling
 from attrition_platform.stages.platform import Platform
 from attrition_platform_tests.adapters.notification_servers import serving
 from attrition_platform_tests.unit.test_canary_watch import notified
@@ -140,6 +143,76 @@ def test_a_run_whose_process_was_gone_is_told_without_a_step(
     assert (told["evidence"]["step"], told["evidence"]["error_type"]) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("tell_of_success", "Training of train_champion succeeded; the run says what it decided"),
+        ("tell_of_failure", "Training of train_champion failed; the run says where"),
+    ],
+)
+def test_a_run_is_told_in_short_where_its_facts_can_not_be_read_once(
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    title: str,
+) -> None:
+    """Dagster shows a run to its sensor once: what is not told then is told never."""
+
+    def busy(*_: Any) -> None:
+        raise OSError("the ledger is busy")
+
+    monkeypatch.setattr(telling, "of_training", busy)
+    monkeypatch.setattr(telling, "of_failure", busy)
+    run = ended_run(instance, "train_champion", None if name == "tell_of_success" else ValueError(ANA))
+
+    tell_of(platform, instance, name, run)
+
+    (told,) = notified(platform)
+    assert (told["title"], told["cause"]) == (title, "new-file: ab12")
+    assert told["run_url"].endswith(run.run_id)
+
+
+def test_a_scoring_run_that_ended_well_is_no_news(platform: Platform, instance: dg.DagsterInstance) -> None:
+    run = ended_run(instance, "score_employees")
+
+    assert tell_of(platform, instance, "tell_of_success", run) == "Nothing to tell."
+    assert notified(platform) == []
+
+
+def test_a_file_in_the_refused_folder_is_told_once(platform: Platform) -> None:
+    folder = platform.settings.data_dir / "refused" / "ab12"
+    folder.mkdir(parents=True)
+    reason = {"contract": platform.contract.name, "name": "a.csv", "reason": "empty", "detail": "No bytes."}
+    (folder / "reason.json").write_text(json.dumps(reason))
+
+    def look(cursor: str | None) -> dg.SensorResult:
+        with dg.build_sensor_context(resources={"platform": platform}, cursor=cursor) as context:
+            found = sensor(platform, "tell_of_refused_files")(context)
+        assert isinstance(found, dg.SensorResult)
+        return found
+
+    first = look(None)
+    look(first.cursor)
+    look("nonsense")
+
+    (told,) = notified(platform)
+    assert (told["kind"], told["title"]) == ("file-refused", "File 'a.csv' was refused: it is empty")
+
+
+def test_what_waits_goes_out_also_while_the_ledger_can_not_be_read(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[bool] = []
+    monkeypatch.setattr(Notifier, "flush", lambda *_, patient: flushed.append(patient))
+    platform.__dict__["ledger"] = None
+
+    with pytest.raises(AttributeError):
+        tick(platform, "1")
+
+    assert flushed == [True]
+
+
 @pytest.mark.parametrize("name", ["tell_of_success", "tell_of_failure"])
 def test_a_channel_that_fails_fails_no_sensor(
     platform: Platform, instance: dg.DagsterInstance, name: str
@@ -200,9 +273,9 @@ def test_what_a_channel_did_not_take_goes_out_when_it_is_back(
     assert [body["kind"] for body in hook.bodies] == ["promotion"] * 3
 
 
-def test_all_three_look_every_five_seconds_from_the_start_and_only_trainings_are_told_as_such(
+def test_all_four_look_every_five_seconds_from_the_start_and_only_trainings_are_told_as_such(
     platform: Platform,
 ) -> None:
-    for name in ("tell_of_success", "tell_of_failure", "tell_of_releases"):
+    for name in ("tell_of_success", "tell_of_failure", "tell_of_releases", "tell_of_refused_files"):
         found = sensor(platform, name)
         assert (found.minimum_interval_seconds, found.default_status) == (5, dg.DefaultSensorStatus.RUNNING)

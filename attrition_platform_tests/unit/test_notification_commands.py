@@ -94,6 +94,28 @@ def test_tail_follows_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -
     result = run("tail", "-n", "0", "--follow")
 
     assert [line.rsplit(" ", 1)[1] for line in result.stdout.split("\n") if "because" in line] == ["b", "c"]
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_tail_is_in_the_order_in_which_things_happened() -> None:
+    for day in ("03", "01", "02"):
+        tell(day, at=f"2026-03-{day}T12:00:00+00:00", cause_kind=day)
+
+    found = run("tail").stdout.splitlines()
+
+    assert [line[:10] for line in found] == ["2026-03-01", "2026-03-02", "2026-03-03"]
+
+
+def test_no_name_is_folded_where_nobody_looks_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    at = "2026-03-01T12:00:00.000+00:00"
+    tell("a", at=at, kind="training-succeeded-and-more", cause="a cause of many words " * 5)
+
+    found = run("list").stdout
+
+    assert at in found
+    assert "ticket training-succeeded-and-more" in found
+    assert "Drift in a" in found
 
 
 def test_the_test_goes_through_every_channel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,11 +147,14 @@ def test_one_channel_that_fails_makes_it_exit_1_and_shows_no_secret(monkeypatch:
 
     assert result.exit_code == 1
     assert "file: took it\nwebhook: failed, it can't be reached" in result.stdout
+    assert "A test is not repeated" in result.stdout
     assert "hush" not in result.output
+    assert "The web hook did not take a test" in run("list").stdout
+    assert run("flush").exit_code == 0
 
 
 def test_a_file_that_can_not_be_written_makes_it_exit_1(place: Path) -> None:
-    place.write_text("no folder")
+    (place / "notifications.jsonl").mkdir(parents=True)
     result = run("test")
 
     assert result.exit_code == 1

@@ -12,7 +12,10 @@ import pytest
 from attrition_platform.adapters import notifications
 from attrition_platform.adapters.pointers import Pointers
 from attrition_platform.adapters.step_cache import StepResult
+from attrition_platform.monitoring.grouping import Message
 from attrition_platform.monitoring.notification import Notification
+from attrition_platform.monitoring.triggering import Cause
+from attrition_platform.monitoring.wording import as_document, as_mail, as_slack
 from attrition_platform.stages import telling
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.telling import (
@@ -108,6 +111,79 @@ def test_a_verdict_that_was_stored_by_a_run_which_died_before_it_told_is_told(pl
     assert of_drift(platform, replace(drifted(), reused=True), URL)
 
 
+def test_a_column_is_told_with_its_largest_score_of_the_windows_in_which_it_drifted(
+    platform: Platform,
+) -> None:
+    windows = [
+        {"window": "w1", "n_rows": 5_000, "by_column": {"age": {"score": 0.41, "outcome": "drifted"}}},
+        {"window": "w2", "n_rows": 60, "by_column": {"age": {"score": 0.9, "outcome": "cannot-test"}}},
+        {"window": "w3", "n_rows": 700, "by_column": {"age": {"score": 0.12, "outcome": "drifted"}}},
+    ]
+
+    (told,) = of_drift(platform, drifted(columns=["age"], windows=windows), URL)
+
+    assert told.evidence["scores"] == {"age": 0.41}
+
+
+MONTHS = {
+    "kind": "unit-change",
+    "column": "years",
+    "text": "'years' looks like months.",
+    "blocks_scoring": True,
+}
+
+
+def test_a_file_in_another_unit_is_told_as_refused_and_its_drift_is_not(platform: Platform) -> None:
+    other = {"kind": "new-category", "column": "role", "text": "new", "blocks_scoring": False}
+    found = drifted(columns=["age", "income", "role"], blocks_scoring=True, schema_changes=[MONTHS, other])
+
+    (told,) = of_drift(platform, found, URL)
+
+    assert (told.kind, told.severity, told.pipeline) == ("file-refused", "ticket", "inbox")
+    assert "years" in told.title
+    assert told.cause == "'years' looks like months."
+    assert told.evidence == {
+        "file": "w1",
+        "window": "w1",
+        "changes": [{"column": "years", "change": "unit-change"}],
+    }
+
+
+def test_answers_of_the_service_that_drifted_are_told_beside_a_refused_file(platform: Platform) -> None:
+    found = drifted(blocks_scoring=True, schema_changes=[MONTHS])
+
+    refused, drift = of_drift(platform, found, URL)
+
+    assert refused.kind == "file-refused"
+    assert (drift.key, drift.evidence["columns"], drift.evidence["n_rows"]) == (
+        "2026-02-28",
+        ["probability"],
+        50,
+    )
+
+
+def test_a_refused_file_is_told_once_however_often_it_is_judged(platform: Platform) -> None:
+    changes = {"columns": ["age"], "blocks_scoring": True, "schema_changes": [MONTHS]}
+    made(platform, drifted(**changes))
+
+    assert of_drift(platform, drifted("v2", **changes), URL) == []
+    assert of_drift(platform, drifted("v3", window="w2", **changes), URL)
+
+
+def test_a_refused_file_is_not_grouped_behind_another_windows_drift(platform: Platform) -> None:
+    before = drifted()
+    changes = {"columns": ["age"], "blocks_scoring": True, "schema_changes": [MONTHS]}
+    refused = [drifted(f"v{n}", window=f"w{n}", windows=[], **changes) for n in (2, 3)]
+
+    send(platform, [n for each in (before, *refused) for n in of_drift(platform, each, URL)], print)
+
+    assert [(one["kind"], one["fate"]) for one in notified(platform)] == [
+        ("drift", "told"),
+        ("file-refused", "told"),
+        ("file-refused", "told"),
+    ]
+
+
 # --- performance
 
 
@@ -188,6 +264,67 @@ def test_a_training_is_told_with_cause_outcome_and_who_serves(platform: Platform
         "calibration_error": None,
     }
     assert of_training(platform, "r1", {}, URL).cause == "by-hand"
+
+
+def blocked_training(platform: Platform) -> None:
+    promote(platform, "m1")
+    gates = [
+        {"name": "gain", "enforced": True, "passed": False},
+        {"name": "four-fifths", "enforced": False, "passed": False},
+        {"name": "recall", "enforced": True, "passed": True},
+    ]
+    decision = {"outcome": "blocked", "incumbent": "m1", "version": "m2", "gates": gates}
+    made(platform, result("promotion_decision", **decision), "r1")
+    made(platform, result("champion", version="m1"), "r1")
+    made(platform, result("challenger", evaluation={"metrics": {"roc_auc": {"value": 0.7}}}), "r1")
+
+
+def test_a_blocked_challenger_is_told_with_its_gates_and_whose_metrics_are_told(platform: Platform) -> None:
+    blocked_training(platform)
+
+    told = of_training(platform, "r1", {}, URL)
+
+    assert told.title == "Training of train_champion ended; its challenger was blocked by gain"
+    assert (told.evidence["challenger"], told.evidence["blockers"]) == ("m2", ["gain"])
+    assert (told.metrics["roc_auc"], told.evidence["challenger_metrics"]["roc_auc"]) == (0.81, 0.7)
+    _, mail = as_mail(as_document(Message((told,), 1)))
+    assert "metrics of champion m1: roc_auc 0.81, recall unknown" in mail
+    assert "metrics of challenger m2: roc_auc 0.7, recall unknown" in mail
+    fields = [
+        field
+        for block in as_slack(as_document(Message((told,), 3)))["blocks"]
+        for field in block.get("fields", ())
+    ]
+    assert len(fields) <= 10
+    assert any(field["text"].startswith("*metrics of challenger m2*") for field in fields)
+
+
+def test_what_started_a_training_is_told_with_file_columns_and_reason(platform: Platform) -> None:
+    blocked_training(platform)
+    causes = [
+        Cause("drift", "drift/w1/r", NOON, "w1", {"columns": ["age", "income"], "score": 0.3}),
+        Cause("event", "event/e/r", NOON, "update", {"kind": "update", "reason": "r 2.0", "file": "e.toml"}),
+        Cause("new-file", "new-file/ab/r", NOON, "ab", {"file": "march.csv"}),
+    ]
+    platform.causes.add([*causes, Cause("new-file", "new-file/cd/r", NOON, "cd", {"file": "other.csv"})])
+    tags = {
+        "cause": "new-file",
+        "attrition/window": "ab",
+        "attrition/causes": " ".join(cause.key for cause in causes),
+        "attrition/evidence": '{"file": "march.csv"}',
+    }
+
+    told = of_training(platform, "r1", tags, URL)
+    (failed, cut) = (
+        of_failure(platform, "train_champion", "r1", tags | {"attrition/evidence": evidence}, None, None, URL)
+        for evidence in ('{"file": "march.csv"}', '{"file": "mar')
+    )
+
+    assert told.cause == (
+        "new-file: 'march.csv'; drift: in age, income (window w1); event: update, r 2.0 ('e.toml')"
+    )
+    assert failed.cause == cut.cause == told.cause
+    assert told.cause_kind == "new-file"
 
 
 def test_before_the_first_champion_a_blocked_training_has_no_metrics(platform: Platform) -> None:
