@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrition_platform.adapters.batches import batch_folder
-from attrition_platform.adapters.drop_folder import SETTLE_SECONDS
+from attrition_platform.adapters.drop_folder import SETTLE_SECONDS, look_at
 from attrition_platform.adapters.drop_sweep import SweepReport, sweep_folder
 from attrition_platform.adapters.extract_files import ExtractFacts, inspect_extract, read_extract
 from attrition_platform.adapters.object_store import sha256_of_file, sync_folder, write_atomically
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_FILE_BYTES: Final = 1 << 30
+QUICK_BYTES: Final = 32 << 20  # read within a few seconds
 MAX_ROWS: Final = 10_000_000
 # HR systems write 9999-12-31 for "not yet"; taken as a date it would say "left", much later.
 FIRST_DAY, LAST_DAY = "1990-01-01", "2099-12-31"
@@ -82,6 +83,7 @@ def sweep_outcomes(
     key: bytes,
     *,
     settle_seconds: float = SETTLE_SECONDS,
+    quick: bool = False,
 ) -> SweepReport[OutcomeBatch]:
     """Look at every entry of the folder once.
 
@@ -95,6 +97,8 @@ def sweep_outcomes(
         Folder of ``outcomes/``.
     key : bytes
         Secret of the installation, for the pseudonyms.
+    quick : bool
+        Leave files alone that would take a sensor's tick too long; a run takes them in.
 
     Returns
     -------
@@ -109,13 +113,21 @@ def sweep_outcomes(
     folder.mkdir(parents=True, exist_ok=True)
     place = data_dir / "outcomes"
     entries = [entry for entry in sorted(folder.iterdir()) if not _is_ours(entry, place)]
+    slow = [entry for entry in entries if quick and _n_bytes(entry) > QUICK_BYTES]
 
     def judge(staged: Path, report: SweepReport[OutcomeBatch]) -> None:
         _judge(staged, place, contract, key, report)
 
-    return sweep_folder(
-        entries, place, contract.name, judge, max_bytes=MAX_FILE_BYTES, settle_seconds=settle_seconds
+    report = sweep_folder(
+        [entry for entry in entries if entry not in slow],
+        place,
+        contract.name,
+        judge,
+        max_bytes=MAX_FILE_BYTES,
+        settle_seconds=settle_seconds,
     )
+    report.left_alone += [entry.name for entry in slow]
+    return report
 
 
 def read_outcomes(data_dir: Path, contract_name: str, *, until: dt.date | None = None) -> pl.DataFrame:
@@ -154,6 +166,11 @@ def read_outcomes(data_dir: Path, contract_name: str, *, until: dt.date | None =
 def list_outcome_batches(data_dir: Path, contract_name: str) -> tuple[OutcomeBatch, ...]:
     """Accepted files of a contract in the order of acceptance."""
     return tuple(batch for _, batch in _stored(data_dir / "outcomes", contract_name))
+
+
+def _n_bytes(entry: Path) -> int:
+    look = look_at(entry)
+    return 0 if look is None else look[1]
 
 
 def _is_ours(entry: Path, place: Path) -> bool:

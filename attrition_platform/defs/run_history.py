@@ -10,7 +10,7 @@ from dagster._core.events import RunFailureReason
 from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
 from attrition_platform.defs.assets.governance import CAUSE_TAG
-from attrition_platform.defs.trigger_sensors import RUN_KEY_TAG
+from attrition_platform.defs.run_endings import RUN_KEY_TAG
 from attrition_platform.monitoring.slo_facts import RunFact, RunStatus
 
 MAX_RUNS = 5_000

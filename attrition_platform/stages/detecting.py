@@ -20,12 +20,10 @@ from attrition_platform.adapters.step_cache import digest
 from attrition_platform.errors import RefusedFileError
 from attrition_platform.modeling.watch_rules import CauseKind
 from attrition_platform.monitoring.triggering import Cause
-from attrition_platform.stages.answered_causes import LAST_OF_TRAINING as LAST_OF_TRAINING
 from attrition_platform.stages.answered_causes import accepted_batches, newest_training, untrained_batches
 from attrition_platform.stages.performance import BAD
 from attrition_platform.stages.platform import Platform
-from attrition_platform.stages.standing_files import KEY_DIGITS as KEY_DIGITS
-from attrition_platform.stages.standing_files import standing_files
+from attrition_platform.stages.standing_files import KEY_DIGITS, standing_files
 from attrition_platform.stages.views import newest_or_none
 
 MAX_EVENT_BYTES = 64 << 10

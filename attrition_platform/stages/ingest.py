@@ -84,13 +84,16 @@ def take_in(platform: Platform, progress: Progress) -> StepResult:
 
 
 def take_in_outcomes(
-    platform: Platform, progress: Progress
+    platform: Platform, progress: Progress, *, quick: bool = False
 ) -> tuple[list[dict[str, Any]], list[RefusedFile]]:
-    """Sweep the outcome files; returns what is known now, and which files were refused."""
+    """Sweep the outcome files; returns what is known now, and which files were refused.
+
+    A `quick` sweep leaves large files to the next run.
+    """
     from attrition_platform.adapters.outcome_files import list_outcome_batches, sweep_outcomes
 
     data_dir, contract = platform.settings.data_dir, platform.contract
-    swept = sweep_outcomes(data_dir / "outcomes", data_dir, contract, platform.key)
+    swept = sweep_outcomes(data_dir / "outcomes", data_dir, contract, platform.key, quick=quick)
     for refusal in swept.refused:
         progress(f"Refused outcomes '{refusal.name}': {refusal.reason}. {refusal.detail}")
     for batch in swept.accepted:
@@ -103,6 +106,9 @@ def take_in_outcomes(
         )
     for name in swept.already_known:
         progress(f"Outcomes '{name}' were known already.")
+    if swept.left_alone:
+        names = ", ".join(f"'{name}'" for name in swept.left_alone)
+        progress(f"Left alone in 'outcomes/': {names} (not finished, a folder, or for the next run).")
     known = list_outcome_batches(data_dir, contract.name)
     return [{"sha256": b.content_sha256, "employees": b.n_outcomes} for b in known], swept.refused
 

@@ -22,9 +22,9 @@ from attrition_platform.monitoring.slo_facts import (
 )
 from attrition_platform.monitoring.triggering import CauseRecord
 from attrition_platform.ports import LedgerRecord
-from attrition_platform.stages.detecting import KEY_DIGITS
 from attrition_platform.stages.ingest import Progress, validate_one_batch
 from attrition_platform.stages.platform import Platform
+from attrition_platform.stages.standing_files import KEY_DIGITS
 
 if TYPE_CHECKING:
     from attrition_platform.adapters.batches import Batch

@@ -19,8 +19,9 @@ from attrition_platform.adapters.pointers import Pointers
 from attrition_platform.adapters.step_cache import StepResult, digest
 from attrition_platform.modeling.watch_rules import CauseKind, PerformanceRule
 from attrition_platform.ports import FIRST_HASH, LedgerRecord, PredictionRecord
+from attrition_platform.stages.answered_causes import LAST_OF_TRAINING
 from attrition_platform.stages.counting import watched_columns
-from attrition_platform.stages.detecting import LAST_OF_TRAINING, events_folder
+from attrition_platform.stages.detecting import events_folder
 from attrition_platform.stages.platform import Platform
 
 if TYPE_CHECKING:

@@ -20,14 +20,16 @@ from dagster import DagsterRunStatus
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.test_utils import create_run_for_test
 
+from attrition_platform.adapters import outcome_files
 from attrition_platform.adapters.cause_store import CauseStore
 from attrition_platform.adapters.pointers import Pointers
 from attrition_platform.adapters.step_cache import StepResult
-from attrition_platform.defs import trigger_rehearsal, trigger_sensors
+from attrition_platform.defs import run_endings, trigger_rehearsal, trigger_sensors
 from attrition_platform.defs.gather import gather
+from attrition_platform.defs.run_endings import RUN_KEY_TAG
 from attrition_platform.defs.step_pointers import StepPointers
 from attrition_platform.defs.trigger_rehearsal import rehearse
-from attrition_platform.defs.trigger_sensors import NAMES, RUN_KEY_TAG
+from attrition_platform.defs.trigger_sensors import NAMES
 from attrition_platform.errors import SettingsError, StoreError
 from attrition_platform.modeling.policy import load_policy
 from attrition_platform.modeling.watch_rules import CauseKind, TriggerRule
@@ -545,7 +547,7 @@ def test_a_run_whose_process_died_before_it_named_itself_is_failed_after_a_while
     drop(platform.settings.inbox)
     (request,) = tick("start_runs").run_requests
     run_id = launched(instance, request, status)
-    monkeypatch.setattr(trigger_sensors, "_age_seconds", lambda _: seconds)
+    monkeypatch.setattr(run_endings, "_age_seconds", lambda _: seconds)
 
     tick("start_runs")
 
@@ -671,6 +673,17 @@ def test_outcome_files_are_taken_in_by_the_sensor_which_tells_what_became_of_eac
     assert "Outcomes 'a.csv': 1 known, 2 rows could not be used: date (1), outcome (1)." in message
     assert "Refused outcomes 'b.csv': header." in message
     assert not [entry for entry in folder.iterdir() if entry.is_file() and entry.suffix == ".csv"]
+
+
+def test_a_large_outcome_file_is_left_to_a_run(
+    platform: Platform, tick: Tick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick has a minute."""
+    monkeypatch.setattr(outcome_files, "QUICK_BYTES", 20)
+    file = drop(platform.settings.data_dir / "outcomes", "a.csv", "Employee ID,date,outcome\n")
+
+    assert "Left alone in 'outcomes/': 'a.csv'" in tick("on_new_labels").skip_message
+    assert file.exists()
 
 
 def test_outcomes_are_not_taken_in_under_another_key_than_the_one_of_the_place(
