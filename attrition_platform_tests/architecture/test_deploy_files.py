@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from attrition_platform.defs.promise_sensor import LOOK_SECONDS
 from attrition_platform.monitoring.burn_rate import ALERTS, SEVERITY
 from attrition_platform_tests.conftest import CHECKOUT
 from attrition_platform_tests.metric_names import pipeline_series, service_series
@@ -120,6 +121,40 @@ def test_every_alert_of_the_pipeline_reaches_prometheus_with_its_severity() -> N
     }
 
     assert told == {name: SEVERITY[name] for name in ALERTS}
+
+
+def expressions_of(alert: str) -> str:
+    return " or ".join(" ".join(rule["expr"].split()) for rule in rules() if rule["alert"] == alert)
+
+
+def test_a_blind_pipeline_is_noticed_whichever_way_it_went_blind() -> None:
+    missing = expressions_of("metrics-missing")
+
+    assert 'up{job="attrition-pipeline"} == 0' in missing
+    assert "time() - attrition_slo_judged_time_seconds > 3600" in missing
+    assert "absent(attrition_slo_judged_time_seconds)" in missing
+    assert "attrition_part_readable == 0" in missing
+    # Ticks may be late, but not six of them.
+    assert LOOK_SECONDS * 6 <= 3600
+    assert "attrition_ledger_intact == 0" in expressions_of("security")
+
+
+def test_only_jobs_of_the_clock_must_succeed_and_one_that_never_did_is_noticed() -> None:
+    from attrition_platform.definitions import defs
+
+    found = expressions_of("no-successful-run")
+    clocked = {schedule.job_name for schedule in defs.schedules or ()}
+
+    (named,) = re.findall(r'dagster_job=~"([^"]+)"', found)
+    assert set(named.split("|")) == clocked
+    assert set(re.findall(r'absent\(\w+\{dagster_job="(\w+)"\}\)', found)) == clocked
+
+
+def test_what_stands_now_is_alerted_on_and_not_what_stood_in_a_log() -> None:
+    assert expressions_of("notifications-failing") == (
+        "attrition_channel_failing > 0 or attrition_notifications_undelivered > 0"
+    )
+    assert expressions_of("causes-given-up") == "attrition_ticketed_causes > 0"
 
 
 def test_the_services_burn_rates_are_those_of_the_workbook() -> None:

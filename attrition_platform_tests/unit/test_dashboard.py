@@ -15,12 +15,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from attrition_platform.adapters.notifications import Notifier, Status
 from attrition_platform.dashboard import words
 from attrition_platform.dashboard.app import build_app
 from attrition_platform.dashboard.drawing import Drawer
 from attrition_platform.dashboard.guard import refuse
 from attrition_platform.dashboard.metrics import pipeline_facts
 from attrition_platform.dashboard.pages import VIEWS, Pages
+from attrition_platform.ports import LedgerReport
 from attrition_platform.stages.overview import overview
 from attrition_platform.stages.platform import Platform
 from attrition_platform.stages.window_report import WindowReport, find_report
@@ -323,6 +325,62 @@ def test_metrics_are_those_of_the_pages(tmp_path: Path) -> None:
     assert series["attrition_notifications_failed",] == 0
     assert series["attrition_window_age_seconds",] < 60
     assert ("attrition_matured_performance", ("metric", "roc_auc")) in series
+
+
+def metrics_of(platform: Platform) -> dict[tuple[Any, ...], float]:
+    with client_of(platform) as client:
+        text = client.get("/metrics").text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_say_when_alerts_were_judged_and_what_cant_be_read(tmp_path: Path) -> None:
+    """Neither is the time of the scrape: a pipeline that nobody judges looks old."""
+    platform = watched_place(tmp_path)
+    old = now() - timedelta(hours=7)
+    facts = overview(platform)["slo"]
+    write_report(platform, "slo_report", facts, at=old.isoformat())
+    assert metrics_of(platform)["attrition_slo_judged_time_seconds",] == old.timestamp()
+
+    (platform.pointers_dir / "slo_report" / "newest.json").write_text("{half")
+    found = metrics_of(platform)
+
+    assert ("attrition_slo_judged_time_seconds",) not in found
+    assert found["attrition_part_readable", "slo"] == 0
+    assert found["attrition_part_readable", "drift"] == 1
+
+
+def test_metrics_see_a_changed_ledger_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = watched_place(tmp_path)
+    assert metrics_of(platform)["attrition_ledger_intact",] == 1
+    changed = LedgerReport(False, 1, "0" * 64, "record 1 was changed after it was written")
+    monkeypatch.setattr(platform.ledger, "verify", lambda: changed)
+
+    assert metrics_of(platform)["attrition_ledger_intact",] == 0
+
+
+def test_metrics_tell_of_causes_that_were_given_up_and_of_channels_that_fail_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = watched_place(tmp_path, troubled=True)
+    rule = platform.policy.triggers.model_copy(update={"max_attempts": 1})
+    (requested,) = platform.causes.request(rule, now()).request
+    platform.causes.settle(str(requested.run_key), succeeded=False, rule=rule, now=now())
+    failing = Status(0, undelivered={"webhook": 3}, failing={"webhook": (now().isoformat(), "HTTP 500")})
+    monkeypatch.setattr(Notifier, "status", lambda _: failing)
+    monkeypatch.setattr(Notifier, "channels", ("file", "webhook"))
+
+    found = metrics_of(platform)
+
+    assert found["attrition_ticketed_causes", "drift"] == 1
+    assert found["attrition_open_causes", "drift"] == 0
+    assert found["attrition_notifications_undelivered", "webhook"] == 3
+    assert found["attrition_notifications_undelivered", "file"] == 0
+    assert found["attrition_channel_failing", "webhook"] == 1
+    assert found["attrition_channel_failing", "file"] == 0
 
 
 def test_what_is_not_known_has_no_series(tmp_path: Path) -> None:

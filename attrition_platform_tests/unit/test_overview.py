@@ -185,6 +185,25 @@ def test_a_reason_that_cant_be_read_hides_no_other_refused_file(tmp_path: Path) 
     assert {one["reason"] for one in found["newest"]} == {"header", "unknown"}
 
 
+def test_a_file_that_was_refused_for_what_it_holds_is_listed_too(tmp_path: Path) -> None:
+    """It is a batch by then, so nothing lies in `refused/`."""
+    platform = watched_place(tmp_path)
+    refusals = [
+        {"batch": "extract.csv", "reason": "unit-change"},
+        {"batch": "gone.csv", "reason": "unit-change", "detail": "Months instead of years."},
+    ]
+    write_report(platform, "validated_employees", {"refused_batches": refusals})
+
+    found = overview(platform)["refused"]
+
+    assert (found["state"], found["n"]) == ("known", 2)
+    assert {one["name"]: one["detail"] for one in found["newest"]} == {
+        "extract.csv": "All of it is left out of training and scoring: unit-change.",
+        "gone.csv": "Months instead of years.",
+    }
+    assert [one["name"] for one in found["newest"] if one["at"]] == ["extract.csv"]
+
+
 def test_a_report_is_as_old_as_it_says(tmp_path: Path) -> None:
     platform = make_platform(tmp_path)
     at = (now() - timedelta(days=3)).isoformat()
