@@ -144,8 +144,8 @@ def _tell_sight(page: _Page, facts: PipelineFacts) -> None:
     judged = None if facts.slo_judged_at is None else facts.slo_judged_at.timestamp()
     page.tell("attrition_slo_judged_time_seconds", "When promises and alerts were judged", judged)
     page.tell("attrition_ledger_intact", "1 while the ledger's chain holds", facts.ledger_intact)
-    parts = [((name,), facts.readable.get(name)) for name in PARTS]
-    page.table("attrition_part_readable", "1 for what could be read", ("part",), parts)
+    sources = [((name,), facts.readable.get(name)) for name in PARTS]
+    page.table("attrition_source_readable", "1 for what could be read", ("source",), sources)
 
 
 def _tell_runs(page: _Page, facts: PipelineFacts) -> None:

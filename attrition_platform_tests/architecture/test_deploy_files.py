@@ -127,13 +127,22 @@ def expressions_of(alert: str) -> str:
     return " or ".join(" ".join(rule["expr"].split()) for rule in rules() if rule["alert"] == alert)
 
 
+def test_no_alert_hides_a_label_that_tells_its_series_apart() -> None:
+    """Prometheus drops a rule whose labels make two of its series one."""
+    series = existing()
+    for rule in rules():
+        read = read_by(rule["expr"]).series
+        told = frozenset[str]().union(*(series[name] for name in read if name != "attrition_alerts_firing"))
+        assert not told & rule["labels"].keys(), rule["alert"]
+
+
 def test_a_blind_pipeline_is_noticed_whichever_way_it_went_blind() -> None:
     missing = expressions_of("metrics-missing")
 
     assert 'up{job="attrition-pipeline"} == 0' in missing
     assert "time() - attrition_slo_judged_time_seconds > 3600" in missing
     assert "absent(attrition_slo_judged_time_seconds)" in missing
-    assert "attrition_part_readable == 0" in missing
+    assert "attrition_source_readable == 0" in missing
     # Ticks may be late, but not six of them.
     assert LOOK_SECONDS * 6 <= 3600
     assert "attrition_ledger_intact == 0" in expressions_of("security")

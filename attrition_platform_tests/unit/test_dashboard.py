@@ -349,8 +349,8 @@ def test_metrics_say_when_alerts_were_judged_and_what_cant_be_read(tmp_path: Pat
     found = metrics_of(platform)
 
     assert ("attrition_slo_judged_time_seconds",) not in found
-    assert found["attrition_part_readable", "slo"] == 0
-    assert found["attrition_part_readable", "drift"] == 1
+    assert found["attrition_source_readable", "slo"] == 0
+    assert found["attrition_source_readable", "drift"] == 1
 
 
 def test_metrics_see_a_changed_ledger_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +389,7 @@ def test_what_is_not_known_has_no_series(tmp_path: Path) -> None:
 
     told = {line.split("{")[0].split()[0] for line in text.splitlines() if not line.startswith("#")}
     assert told == {
-        "attrition_part_readable",
+        "attrition_source_readable",
         "attrition_open_causes",
         "attrition_ticketed_causes",
         "attrition_notifications_failed",

@@ -52,7 +52,7 @@ def test_everything_known_is_told() -> None:
     assert found["attrition_notifications_failed", ()] == 3
     assert found["attrition_slo_judged_time_seconds", ()] == NOW.timestamp() - 1800
     assert found["attrition_ledger_intact", ()] == 1
-    assert found["attrition_part_readable", (("part", "slo"),)] == 0
+    assert found["attrition_source_readable", (("source", "slo"),)] == 0
     assert found["attrition_ticketed_causes", (("kind", "new-file"),)] == 1
     assert found["attrition_ticketed_causes", (("kind", "drift"),)] == 0
     assert found["attrition_notifications_undelivered", (("channel", "webhook"),)] == 4
