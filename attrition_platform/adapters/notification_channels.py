@@ -48,10 +48,13 @@ class Problem:
         ``channel``: others would fare alike, so it is tried again later; ``message``: this one was refused,
         so the next may pass; ``partial``: some got it, so it is not sent again; ``unanswered``: it was
         handed over whole and nothing was said to it in time, so perhaps it arrived.
+    is_slow : bool
+        Nothing was said within the time limit, so whoever tries again at once waits as long again.
     """
 
     text: str
     scope: Scope = "channel"
+    is_slow: bool = field(default=False, compare=False)
 
 
 class Channel(Protocol):
@@ -154,7 +157,8 @@ class _Handover:
     done = False
 
     def no_answer(self, seconds: float) -> Problem:
-        return Problem(f"no answer within {seconds:g} s", "unanswered" if self.done else "channel")
+        scope: Scope = "unanswered" if self.done else "channel"
+        return Problem(f"no answer within {seconds:g} s", scope, is_slow=True)
 
 
 def _within(seconds: float, work: Callable[[_Handover], Problem | None]) -> Problem | None:

@@ -82,11 +82,12 @@ class Letter:
 
 @dataclass
 class ChannelHealth:
-    """Since when a channel fails, with what, and when it last did; None where it does not."""
+    """Since when a channel fails, with what, when it last did, and whether by saying nothing for long."""
 
     failing_since: str | None = None
     problem: str | None = None
     tried_at: str | None = None
+    is_slow: bool = False
 
 
 @dataclass

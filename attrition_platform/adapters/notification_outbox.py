@@ -32,8 +32,9 @@ PERHAPS_REST = timedelta(days=1)  # of a message that has perhaps arrived
 WAIT_SECONDS = 12.0  # for all channels together, by whoever sends; a web hook's time limit fits in
 PERSON_SECONDS = 40.0  # the same for a person who looks on; a mail's time limit fits in
 
-# How eager a delivery is: `news` leaves alone what has perhaps arrived, `patient` also whatever failed
-# lately (for whoever comes every few seconds), `all` nothing.
+# How eager a delivery is. `news` leaves alone what has perhaps arrived, and a channel that just let us wait
+# for nothing, unless it is a page. `patient` leaves alone whatever failed lately: it is for those who come
+# every few seconds. `all` leaves alone nothing.
 Eagerness = Literal["news", "patient", "all"]
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ class Outbox:
         taken: dict[ChannelName, set[str]] = {}
         try:
             with self._journal.locked():
-                claimed = self._claim(eagerness)
+                claimed, resting = self._claim(eagerness)
+            problems |= resting
             rounds = [
                 Round(channel, [(each.name, each.document) for each in letters], self._late(channel.name))
                 for channel, letters in claimed
@@ -141,16 +143,26 @@ class Outbox:
         )
         log.warning("%s: %s", title, cause)
 
-    def _claim(self, eagerness: Eagerness) -> list[tuple[Channel, list[Letter]]]:
-        """Letters by channel that are due and no other process is sending, pages first; ours for `LEASE`."""
+    def _claim(
+        self, eagerness: Eagerness
+    ) -> tuple[list[tuple[Channel, list[Letter]]], dict[ChannelName, str]]:
+        """Letters by channel that are due and no other process is sending, pages first; ours for `LEASE`.
+
+        The second value names channels that are left alone for now although something is due.
+        """
         state, now = self._caught_up(), self._clock()
         in_order = sorted(state.outbox, key=lambda letter: letter.document.get("severity") != "page")
         claimed: list[tuple[Channel, list[Letter]]] = []
+        resting: dict[ChannelName, str] = {}
         for channel in self._channels:
-            tried_at = state.health.get(channel.name, ChannelHealth()).tried_at
-            if eagerness == "patient" and tried_at is not None and abs(now - time_of(tried_at, now)) < REST:
+            health = state.health.get(channel.name, ChannelHealth())
+            rests = health.tried_at is not None and abs(now - time_of(health.tried_at, now)) < REST
+            if eagerness == "patient" and rests:
                 continue
             due = [letter for letter in in_order if _is_due(letter.pending.get(channel.name), eagerness, now)]
+            if eagerness == "news" and rests and health.is_slow:
+                due = [letter for letter in due if letter.document.get("severity") == "page"]
+                resting[channel.name] = f"it is tried later, {health.problem}"
             for letter in due:
                 offer = letter.pending[channel.name]
                 if offer.leased_until is not None:  # whoever had it was killed over it: perhaps it arrived
@@ -160,7 +172,7 @@ class Outbox:
                 claimed.append((channel, due))
         if claimed:
             self._journal.save(state)
-        return claimed
+        return claimed, resting
 
     def _late(self, channel: ChannelName) -> Callable[[str, Problem | None], None]:
         """What records the end of a letter that was under way when nobody waited any longer."""
@@ -226,7 +238,7 @@ class Outbox:
             return
         at = now.isoformat(timespec="milliseconds")
         since = state.health.get(channel, ChannelHealth()).failing_since or at
-        state.health[channel] = ChannelHealth(since, found.problem, at)
+        state.health[channel] = ChannelHealth(since, found.problem, at, found.is_slow)
 
     def _save(self, state: State) -> None:
         state.outbox = [letter for letter in state.outbox if letter.pending]

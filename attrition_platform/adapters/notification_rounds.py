@@ -37,6 +37,12 @@ class Found:
             (problem.text for problem in reversed(self.answers.values()) if problem is not None), None
         )
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether the channel let us wait for nothing."""
+        answers = self.answers.values()
+        return self.under_way is not None or any(one is not None and one.is_slow for one in answers)
+
 
 class Round:
     """Offers messages to one channel, in order, until one does not pass.

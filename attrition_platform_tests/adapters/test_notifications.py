@@ -430,6 +430,24 @@ def test_many_messages_on_channels_that_hang_cost_one_wait(
     assert set(notifier.status().failing) == {"webhook", "mail"}
 
 
+def test_of_many_who_send_only_the_first_waits_for_a_channel_that_hangs_unless_it_is_a_page(
+    file: Path,
+) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    channel = Told([Problem("no answer within 10 s", "unanswered", is_slow=True)] * 9)
+    notifier = Notifier(file, [channel], clock=lambda: now)
+
+    failed = [notifier.send(make_notification(key=key, cause=key)).failed for key in "abc"]
+    assert channel.keys == ["a"]
+    assert failed[2] == {"webhook": "it is tried later, no answer within 10 s"}
+    notifier.send(make_notification(key="page", severity="page"))
+    assert channel.keys == ["a", "page"]
+    channel.problems = []
+    now += notification_outbox.REST
+    notifier.flush(patient=True)
+    assert channel.keys == ["a", "page", "page", "a", "b", "c"]
+
+
 def test_what_was_told_already_waits_for_no_channel(file: Path) -> None:
     channel = Told([Problem("down")])
     notifier = Notifier(file, [channel])
