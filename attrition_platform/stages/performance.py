@@ -175,11 +175,13 @@ def _logged(platform: Platform, now: datetime) -> pl.DataFrame:
     versions = {record.version for record in (state.stable, *state.earlier) if record}
     oldest = _microseconds(_oldest(platform, now))
     due = _microseconds(now - timedelta(days=platform.policy.performance.horizon_days))
-    matured = platform.predictions.tail(None, MAX_LOGGED, until=due)
-    pending = [record for record in platform.predictions.tail(None, MAX_LOGGED) if record.at > due]
+    read = platform.predictions.tail(None, MAX_LOGGED)
+    if len(read) == MAX_LOGGED:  # what is due may lie before all of them
+        pending = [record for record in read if record.at > due]
+        read = platform.predictions.tail(None, MAX_LOGGED, until=due) + pending
     rows = [
         (record.pseudonym, record.at, record.version, record.probability, record.flagged)
-        for record in (*matured, *pending)
+        for record in read
         if record.version in versions and record.at >= oldest
     ]
     plain = pl.DataFrame(rows, schema=_schema() | {"at": pl.Int64}, orient="row")
