@@ -10,6 +10,7 @@ import pytest
 from dagster import DagsterRunStatus
 
 from attrition_platform.adapters.notifications import NOTIFICATIONS
+from attrition_platform.adapters.step_cache import StepResult
 from attrition_platform.defs.assets.monitoring import monitoring_assets
 from attrition_platform.defs.promise_sensor import LOOK_SECONDS, judge_promises
 from attrition_platform.defs.resources import build_resources
@@ -79,25 +80,27 @@ def test_a_store_that_cant_be_read_is_told_and_the_next_tick_looks_again(
     assert newest_or_none(platform, "slo_report") is None
 
 
-def test_promises_are_judged_in_a_run_in_which_everything_else_failed(platform: Platform) -> None:
+def test_promises_are_judged_last_in_a_run_in_which_everything_else_failed(platform: Platform) -> None:
     """Nothing was taken in, so there is neither a window nor an outcome to judge."""
+
+    @dg.asset
+    def scored_employees() -> StepResult:
+        return StepResult("scored_employees", "f", "v", {}, {}, {})
+
+    inputs = [dg.AssetSpec("raw_employees"), dg.AssetSpec("validated_employees"), scored_employees]
     with dg.DagsterInstance.ephemeral() as instance:
         done = dg.materialize(
-            [*monitoring_assets(), dg.AssetSpec("raw_employees"), dg.AssetSpec("validated_employees")],
+            [*monitoring_assets(), *inputs],
             instance=instance,
             resources=build_resources(platform),
             raise_on_error=False,
         )
 
-    assert not done.success
-    assert {event.step_key for event in done.get_step_failure_events()} == {
-        "drift_report",
-        "performance_report",
-    }
-    made = [event.asset_key.to_user_string() for event in done.get_asset_materialization_events()]
-    assert made == ["slo_report"]
+    failed = {event.step_key for event in done.get_step_failure_events()}
     steps = [event.step_key for event in done.all_events if event.event_type_value == "STEP_START"]
-    assert steps[-1] == "slo_report", "last, so that it tells of this run's verdicts"
+    assert failed == {"drift_report", "performance_report"}
+    assert steps == ["drift_report", "scored_employees", "performance_report", "slo_report"]
+    assert newest(platform, "slo_report").facts["verdicts"]["met"] == 0
 
 
 def test_a_run_whose_process_was_ended_has_broken_no_promise() -> None:
