@@ -533,6 +533,18 @@ def test_a_letter_rests_longer_each_time_until_its_channel_takes_something(file:
     assert notifier.status().undelivered == {"webhook": 1}
 
 
+def test_when_a_channel_takes_something_what_rests_need_not_wait_any_longer(file: Path) -> None:
+    began = now = datetime(2026, 3, 1, tzinfo=UTC)
+    channel = Told([Problem("down"), Problem("down")])
+    notifier = Notifier(file, [channel], clock=lambda: now)
+    notifier.send_all([make_notification(key=key, cause=key) for key in "ab"])
+    for seconds in (61, 122, 127):
+        now = began + timedelta(seconds=seconds)
+        notifier.flush(patient=True)
+
+    assert channel.keys == ["a", "a", "b", "a"]
+
+
 def test_what_failed_at_its_first_try_is_noted_also_when_it_had_been_held(file: Path) -> None:
     night, morning = "2026-03-01T23:00:00+00:00", "2026-03-02T07:00:00+00:00"
     notifier = Notifier(file, [Told([Problem("down")] * 9)], NotificationRule(quiet=(NIGHT,)))
