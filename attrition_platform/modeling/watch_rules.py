@@ -38,11 +38,12 @@ class DriftRule(Strict):
     false_alarms_per_year : float
         Chance that a year without drift has any alarm at all.
     windows_per_year : int
-        Looks that share this chance.
+        Looks that share this chance. Where several files come a day it must be raised: with twice as many
+        looks the chance is twice as large.
     min_score : float
         Effect floor and limit in one: a column's score (Jensen-Shannon distance of a category,
         normed Wasserstein distance of a number, as Evidently gives them) below it never alarms, however
-        sure the test is.
+        sure the test is. Of a number, the larger of this score and that without its outermost values counts.
     min_rows : int
         Smaller windows can't be tested.
     min_named_rows : int
