@@ -258,7 +258,7 @@ def _answers(causes: Sequence[CauseFact], rule: SloRule, since: datetime, now: d
         text = (
             f"The longest of {len(hours) + len(given_up)} causes; {late} were not answered within {limit:g}"
         )
-        text += f" hours, {len(given_up)} of them given up: every run failed." if given_up else " hours."
+        text += f" hours, {len(given_up)} of them given up: no run ended well." if given_up else " hours."
     elif kept:
         text = f"{len(kept)} causes were answered by keeping the champion; nothing was deployed."
     return _ceiling("trigger-to-deployed", worst, limit, "hours", text)

@@ -110,7 +110,8 @@ class CauseFact:
     answered_at : datetime or None
         When the wait for an answer ended; None while it goes on.
     answer : Answer
-        ``released``: a model; ``kept``: the decision to keep the champion; ``given-up``: every run failed.
+        ``released``: a model; ``kept``: the decision to keep the champion; ``given-up``: no run
+        of it ended well.
     """
 
     key: str

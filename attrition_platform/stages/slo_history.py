@@ -135,26 +135,24 @@ def find_batches(
 def find_causes(
     causes: Sequence[CauseRecord], runs: Sequence[RunFact], records: Sequence[LedgerRecord]
 ) -> tuple[CauseFact, ...]:
-    """Causes with the end of their run: then the release, or the decision against it, is on record."""
+    """Causes with the end of their run: then the release, or the decision against it, is on record.
+
+    One that was given up is late when its last run ended, and not again when somebody closes it.
+    """
     deployed = {_run_of(record) for record in records if record.kind in DEPLOYED}
-    keys = {run.run_key for run in runs if run.run_id in deployed}
+    own = {run.run_key: run for run in sorted(runs, key=lambda run: run.status == "success") if run.run_key}
 
-    def answer(record: CauseRecord) -> Answer:
-        if record.state == "ticketed":
-            return "given-up"
-        is_kept = record.state == "done" and (record.run_key is None or record.run_key not in keys)
-        return "kept" if is_kept else "released"
+    def fact(record: CauseRecord) -> CauseFact:
+        run = own.get(record.run_key or "") if record.state == "done" else None
+        ended_at = record.ended_at if record.state in ("done", "ticketed") else None
+        answer: Answer = "given-up" if record.state == "ticketed" else "released"
+        if run is not None and run.status != "success":
+            answer, ended_at = "given-up", run.ended_at
+        elif record.state == "done" and (run is None or run.run_id not in deployed):
+            answer = "kept"
+        return CauseFact(record.cause.key, record.cause.kind, record.cause.found_at, ended_at, answer)
 
-    return tuple(
-        CauseFact(
-            record.cause.key,
-            record.cause.kind,
-            record.cause.found_at,
-            record.ended_at if record.state in ("done", "ticketed") else None,
-            answer(record),
-        )
-        for record in causes
-    )
+    return tuple(fact(record) for record in causes)
 
 
 def _run_of(record: LedgerRecord) -> str | None:

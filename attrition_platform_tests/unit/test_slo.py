@@ -259,7 +259,7 @@ def test_a_cause_that_was_given_up_is_late_once_and_not_for_ever() -> None:
 
     found = measure("trigger-to-deployed", causes=(fresh,))
     assert found.verdict == "missed"
-    assert "1 were not answered within 24 hours, 1 of them given up: every run failed." in found.text
+    assert "1 were not answered within 24 hours, 1 of them given up: no run ended well." in found.text
     assert measure("trigger-to-deployed", causes=(old,)).verdict == "no-data"
 
 

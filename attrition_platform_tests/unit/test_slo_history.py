@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,18 @@ def test_only_a_cause_whose_own_run_released_a_model_was_deployed() -> None:
     assert found["volume/b"] == ("kept", ago(3))
     assert found["event/c"] == ("given-up", ago(399))
     assert found["event/d"][1] is None
+
+
+def test_closing_a_cause_that_was_given_up_makes_it_late_no_second_time() -> None:
+    runs = [training("r1", 300, 299, "failure", key="k1"), training("r2", 3, 2, "failure", key="k2")]
+    closed = replace(cause("drift/a", 301, run_key="k1"), ended_at=ago(1))
+    answered_by_another = replace(cause("drift/b", 4), ended_at=ago(1))
+
+    found = {fact.key: (fact.answer, fact.answered_at) for fact in find_causes([closed], runs, [])}
+
+    assert found == {"drift/a": ("given-up", ago(299))}
+    (fact,) = find_causes([answered_by_another], runs, [])
+    assert (fact.answer, fact.answered_at) == ("kept", ago(1))
 
 
 def judged(platform: Platform, run_id: str, hours_ago: float, about: str, **drifted: bool) -> None:
