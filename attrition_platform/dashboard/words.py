@@ -177,7 +177,8 @@ def next_steps(found: Overview) -> tuple[str, ...]:
         steps.append("Somebody runs `make train`, or drops a file into the inbox.")
     steps.append(
         "A file that is dropped into the inbox starts a training at once; every night what has arrived is "
-        "taken in and the model is decided anew, and every day outcomes and promises are judged."
+        "taken in and the model is decided anew, every day outcomes are judged, and every ten minutes "
+        "promises."
     )
     return tuple(steps)
 
