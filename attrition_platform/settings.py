@@ -127,7 +127,7 @@ class Settings:
         contract = env.get("ATTRITION_CONTRACT")
         home = Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or Path.home()) / ".config")
         return cls(
-            data_dir=Path(env.get("ATTRITION_DATA") or "data").expanduser().absolute(),
+            data_dir=_folder(env.get("ATTRITION_DATA") or "data"),
             contract_file=Path(contract).expanduser().absolute() if contract else None,
             policy=env.get("ATTRITION_POLICY") or "responsible",
             columns=cast(ColumnChoice, columns),
@@ -187,6 +187,15 @@ class Settings:
                 f"The key file '{self.key_file}' must hold at least {KEY_BYTES} bytes as hexadecimal text."
             )
         return key
+
+
+def _folder(text: str) -> Path:
+    """A folder that is there, or that nothing stands in the way of."""
+    folder = Path(text).expanduser().absolute()
+    there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    if not os.path.isdir(there):
+        raise SettingsError(f"ATTRITION_DATA must name a folder; '{there}' is not a folder.")
+    return folder
 
 
 def _whole_number(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:

@@ -19,6 +19,17 @@ def test_without_any_variable_the_embedded_default_applies(tmp_path: Path) -> No
     assert settings.generated_rows == 20_000
 
 
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_data_folder_where_a_file_stands_is_refused(below: str, tmp_path: Path) -> None:
+    file = tmp_path / "extract.csv"
+    file.write_text("a,b\n")
+
+    with pytest.raises(SettingsError, match=r"ATTRITION_DATA.*extract.csv' is not a folder"):
+        Settings.from_environment({"ATTRITION_DATA": str(file / below)})
+
+    assert Settings.from_environment({"ATTRITION_DATA": str(tmp_path / "new" / "one")}).data_dir.name == "one"
+
+
 @pytest.mark.parametrize("rows", ["0", "-5", "many", "99", "1e3", "²"])
 def test_a_population_size_that_is_no_usable_number_is_refused(rows: str) -> None:
     with pytest.raises(SettingsError, match="ATTRITION_ROWS must be a whole number"):
