@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import signal
 import sys
+from typing import Any
 
 import click
 
 from attrition_platform.errors import AttritionError
+
+INTERRUPTED = 130
 
 _HERE = "attrition_platform.cli"
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -65,6 +69,13 @@ class _LazyGroup(click.Group):
                 raise
             raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_text) for name, (_, help_text) in sorted(_COMMANDS.items())])
@@ -76,12 +87,18 @@ def attrition() -> None:
     """Train, prove, release, serve, watch and replace an employee-attrition model.
 
     State lies under `data/` or $ATTRITION_DATA. Exit codes: 0 done, 1 the answer is no or the work
-    failed, 2 the command, a setting or a file is wrong.
+    failed, 2 the command, a setting or a file is wrong, 130 interrupted.
     """
 
 
 def main() -> None:
-    """Run the command line; a known error prints its message and sets the exit code."""
+    """Run the command line; a known error prints its message and sets the exit code.
+
+    Being asked to end, and a terminal that is closed, are like Ctrl-C: what is temporary is cleared away.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         attrition(standalone_mode=True)
     except AttritionError as error:

@@ -60,7 +60,7 @@ def serve_until_ctrl_c(app: Any, host: str, port: int, greeting: str, **options:
 def refuse_taken_port(host: str, port: int, option: str = "--port") -> None:
     """Refuse a port on which another program listens already.
 
-    Without this, Dagster goes on without its UI, with a second daemon beside the first.
+    Without this, Dagster goes on without its UI.
 
     Parameters
     ----------
@@ -88,6 +88,6 @@ def refuse_taken_port(host: str, port: int, option: str = "--port") -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise SettingsError(
-                    f"Port {port} on {host} is taken: another program listens there, perhaps this very "
-                    f"command in another window. End it, or choose another port with {option}."
+                    f"Port {port} on {host} is taken: another program listens there. End it, or choose "
+                    f"another port with {option}."
                 ) from None

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,7 +17,11 @@ from attrition_platform.errors import AttritionError, SettingsError
 
 TRAIN, SCORE, MONITOR = "train_champion", "score_employees", "monitor"
 DASHBOARD_HOST = "127.0.0.1"
+PORT = click.IntRange(0, 65535)
+# A dashboard that ends within them has not started.
+START_SECONDS = 30
 END_SECONDS = 20
+UI_LOCK = "ui.lock"
 
 
 @click.command()
@@ -81,33 +86,91 @@ def monitor() -> None:
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=3000, show_default=True, help="Port to listen on.")
-@click.option("--dashboard-port", default=3001, show_default=True, help="Port of the dashboard beside it.")
-def ui(host: str, port: int, dashboard_port: int) -> None:
-    """Open the Dagster UI with its daemon, and the dashboard beside it (Ctrl-C ends all)."""
-    from attrition_platform.cli.listening import refuse_taken_port
+@click.option("--port", default=3000, show_default=True, type=PORT, help="Port to listen on.")
+@click.option(
+    "--dashboard-port", default=3001, show_default=True, type=PORT, help="Port of the dashboard beside it."
+)
+@click.option(
+    "--open-to-others",
+    is_flag=True,
+    help="Allow a --host that others reach. The Dagster UI has no log-in: whoever reaches it can start, stop "
+    "and delete runs.",
+)
+def ui(host: str, port: int, dashboard_port: int, open_to_others: bool) -> None:
+    """Open the Dagster UI with its daemon, and the dashboard beside it (Ctrl-C ends all).
 
-    refuse_taken_port(host, port)
-    refuse_taken_port(DASHBOARD_HOST, dashboard_port, "--dashboard-port")
-    arguments = ["dev", "-w", str(checkout() / "workspace.yaml"), "-h", host, "-p", str(port)]
-    dagster = _dagster_command([*arguments, "--log-level", "warning"])
-    dashboard = [sys.executable, "-m", "attrition_platform.cli", "dashboard", "--port", str(dashboard_port)]
-    click.echo(f"Dagster UI on http://{host}:{port} (Ctrl-C ends it)")
-    sys.exit(_side_by_side(dagster, dashboard, _dagster_environment()))
+    One at a time for a data folder: two daemons would start runs twice.
+    """
+    from attrition_platform.adapters.loopback import is_loopback
+    from attrition_platform.cli.listening import refuse_taken_port
+    from attrition_platform.settings import Settings
+    from attrition_platform.stages.platform import Platform
+
+    if not is_loopback(host) and not open_to_others:
+        raise SettingsError(
+            f"Listening on {host} lets everybody who reaches it start, stop and delete runs: the Dagster UI "
+            "has no log-in. Leave --host out and put a proxy with a password in front, as in deploy/; or say "
+            "--open-to-others."
+        )
+    if port == dashboard_port != 0:
+        raise SettingsError(f"--port and --dashboard-port are both {port}. Give each a port of its own.")
+    platform = Platform(Settings.from_environment())
+    # Asked for before anything starts: without them the UI would show an error instead of a graph.
+    _ = platform.contract, platform.policy, platform.key
+    with _the_only_one(platform.settings.data_dir):
+        refuse_taken_port(host, port)
+        refuse_taken_port(DASHBOARD_HOST, dashboard_port, "--dashboard-port")
+        arguments = ["dev", "-w", str(checkout() / "workspace.yaml"), "-h", host, "-p", str(port)]
+        dagster = _dagster_command([*arguments, "--log-level", "warning"])
+        beside = ["dashboard", "--port", str(dashboard_port)]
+        dashboard = [sys.executable, "-m", "attrition_platform.cli", *beside]
+        click.echo(f"Dagster UI on http://{host}:{port} (Ctrl-C ends it)")
+        sys.exit(_side_by_side(dagster, dashboard, _dagster_environment()))
+
+
+@contextlib.contextmanager
+def _the_only_one(folder: Path) -> Iterator[None]:
+    """Hold the data folder's lock; the system lets go of it when the process ends, however that is.
+
+    Raises
+    ------
+    SettingsError
+        When another `attrition ui` holds it, or the folder can't be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / UI_LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise SettingsError(
+            f"`attrition ui` runs already on the data folder '{folder}', and a second daemon would start its "
+            "runs twice: use that one, or end it first."
+        ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"The data folder '{folder}' can't be written ({error.strerror}). Set ATTRITION_DATA to another."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _side_by_side(main: list[str], beside: list[str], environment: dict[str, str]) -> int:
     """Run a command with another one beside it, which ends with it; returns the first one's exit code.
 
     Each has a process group of its own, so that its children end too: Dagster's web server outlives a
-    `dagster dev` that alone was asked to end. That the one beside ends early is no reason to end.
+    `dagster dev` that alone was asked to end. That the one beside does not start ends both with 1; that it
+    ends later is no reason to end.
     """
     worker = helper = None
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         helper = subprocess.Popen(beside, env=environment, process_group=0)
         worker = subprocess.Popen(main, env=environment, process_group=0)
-        return worker.wait()
+        return _wait_for(worker, helper)
     except KeyboardInterrupt:  # the way to end it, and no failure
         return 0
     finally:
@@ -115,10 +178,26 @@ def _side_by_side(main: list[str], beside: list[str], environment: dict[str, str
         signal.signal(signal.SIGTERM, before)
 
 
-def _end(*processes: subprocess.Popen[bytes]) -> None:
+def _wait_for(main: subprocess.Popen[bytes], beside: subprocess.Popen[bytes]) -> int:
+    started_by = time.monotonic() + START_SECONDS
+    while time.monotonic() < started_by:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return _exit_code(main.wait(0.1))
+        if beside.poll():
+            click.echo("The dashboard did not start; the lines above say why. All is ended.", err=True)
+            return 1
+    return _exit_code(main.wait())
+
+
+def _exit_code(code: int) -> int:
+    """As shells tell of a process that a signal has ended."""
+    return code if code >= 0 else 128 - code
+
+
+def _end(*processes: subprocess.Popen[bytes], by: signal.Signals = signal.SIGTERM) -> None:
     """Let process groups end in order; make them, where they do not, or somebody asks a second time."""
     for process in processes:
-        _signal(process, signal.SIGTERM)
+        _signal(process, by)
     try:
         deadline = time.monotonic() + END_SECONDS
         for process in processes:
@@ -141,7 +220,16 @@ def _run_job(job: str) -> int:
 
 
 def _dagster(arguments: list[str]) -> int:
-    return subprocess.run(_dagster_command(arguments), env=_dagster_environment(), check=False).returncode
+    """Run Dagster in a process group of its own, and let it put an interrupted run on record as such."""
+    from attrition_platform.cli import INTERRUPTED
+
+    process = subprocess.Popen(_dagster_command(arguments), env=_dagster_environment(), process_group=0)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        _end(process, by=signal.SIGINT)
+        click.echo("Interrupted. What was computed is kept; the same command goes on from there.", err=True)
+        sys.exit(INTERRUPTED)
 
 
 def _dagster_command(arguments: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from attrition_platform.cli import INTERRUPTED
 from attrition_platform.cli.show import show_json, show_table
 from attrition_platform.population.scenario import MIN_MONTHS
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 MIN_ROWS, MAX_ROWS, MAX_MONTHS = 500, 100_000, 60
 # The first champion is chosen on 15 % of them, and the policy asks for 500.
 FIRST_ROWS = 8_000
-INTERRUPTED = 130
 
 
 @click.command()
@@ -63,7 +63,7 @@ def simulate(months: int, seed: int, rows: int, out: Path | None, as_json: bool)
     The same numbers give the same report, except for its part "measured".
 
     Exits 0 when everything planted was found and nothing else, 1 when a plant was not found or a false alarm
-    was raised, 130 after Ctrl-C; the report then covers the months that were finished.
+    was raised, 130 when interrupted; the report then covers the months that were finished.
     """
     from attrition_platform.population.scenario import plan_year
     from attrition_platform.stages.simulated_report import judge_year
@@ -75,6 +75,9 @@ def simulate(months: int, seed: int, rows: int, out: Path | None, as_json: bool)
     lived: list[MonthRecord] = []
     interrupted = False
     try:
+        click.echo(
+            f"   0.0 s  begins: {months} months, seed {seed}; the first training takes longest", err=True
+        )
         with closing(_live(plan)) as months_lived:
             for month in months_lived:
                 lived.append(month)

@@ -120,10 +120,29 @@ def test_who_does_not_end_is_made_to(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ended(ids_in(*files))
 
 
-def test_a_dashboard_that_ends_early_ends_nothing_else(tmp_path: Path) -> None:
+def test_a_dashboard_that_does_not_start_ends_all_and_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a"
+
+    code = _side_by_side(writes_its_id(file), [sys.executable, "-c", "raise SystemExit(2)"], QUIET)
+
+    assert code == 1
+    assert "The dashboard did not start" in capsys.readouterr().err
+    assert not file.exists() or ended([int(word) for word in file.read_text().split()])
+
+
+def test_a_dashboard_that_ends_later_ends_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_commands, "START_SECONDS", 0)
     main = [sys.executable, "-c", "import time; time.sleep(0.3)"]
 
     assert _side_by_side(main, [sys.executable, "-c", "raise SystemExit(1)"], QUIET) == 0
+
+
+def test_a_main_command_that_a_signal_ends_is_no_success() -> None:
+    main = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+
+    assert _side_by_side(main, [sys.executable, "-c", "import time; time.sleep(60)"], QUIET) == 137
 
 
 def test_a_main_command_that_cant_start_leaves_nothing_behind(tmp_path: Path) -> None:
