@@ -163,6 +163,19 @@ def read_outcomes(data_dir: Path, contract_name: str, *, until: dt.date | None =
     )
 
 
+def newest_day(data_dir: Path, contract_name: str) -> dt.date | None:
+    """The latest date that any outcome is told of; None where nothing was dropped."""
+    import polars as pl
+
+    files = [folder / _FILE for folder, _ in _stored(data_dir / "outcomes", contract_name)]
+    days = [
+        pl.scan_parquet(file).select(pl.col("date").max()).collect().item()
+        for file in files
+        if file.is_file()
+    ]
+    return max((day for day in days if day is not None), default=None)
+
+
 def list_outcome_batches(data_dir: Path, contract_name: str) -> tuple[OutcomeBatch, ...]:
     """Accepted files of a contract in the order of acceptance."""
     return tuple(batch for _, batch in _stored(data_dir / "outcomes", contract_name))

@@ -6,6 +6,7 @@ saw, and which causes follow; a cause's key is made of content, so looking twice
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +74,11 @@ def new_files(platform: Platform) -> Reading:
 
 def drift(platform: Platform) -> Reading:
     """Windows of the newest report in which a column has drifted: a batch, a day of answers, or both."""
-    limit = f"a column's score reaches {platform.policy.drift.min_score:g} and is no chance"
+    rule = platform.policy.drift
+    limit = (
+        f"a column's score reaches {rule.min_score:g} and is no chance, or more than "
+        f"{rule.max_new_category_share:.0%} of its values are in categories that training never saw"
+    )
     report = newest_or_none(platform, "drift_report")
     if report is None or report.facts["problem"]:
         return Reading(limit, "no window has been judged yet")
@@ -259,18 +264,19 @@ def _known_labels(platform: Platform) -> int | None:
     rows = platform.file(newest.files["validated.parquet"])
     contract = platform.contract
     return n_labelled + _n_labelled_later(
-        rows, contract.label, platform.settings.data_dir, contract.name, stored
+        rows, contract.label, platform.settings.data_dir, contract.name, stored, platform.today()
     )
 
 
 @lru_cache(maxsize=8)
 def _n_labelled_later(
-    rows: Path, label: str, data_dir: Path, contract_name: str, stored: tuple[str, ...]
+    rows: Path, label: str, data_dir: Path, contract_name: str, stored: tuple[str, ...], today: dt.date
 ) -> int:
-    """Count who has no label in `rows` and is told of in the outcomes of `stored`, which are read once."""
+    """Count who has no label in `rows` and is told of in the outcomes of `stored`, read once a day."""
     import polars as pl
 
     from attrition_platform.adapters.outcome_files import read_outcomes
 
     people = pl.read_parquet(rows, columns=["pseudonym", label]).filter(pl.col(label).is_null())
-    return people.join(read_outcomes(data_dir, contract_name), on="pseudonym", how="semi").height
+    outcomes = read_outcomes(data_dir, contract_name, until=today)
+    return people.join(outcomes, on="pseudonym", how="semi").height

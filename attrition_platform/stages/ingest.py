@@ -250,12 +250,21 @@ def _merge(
     refusals: list[dict[str, str]],
     outcomes: list[dict[str, Any]],
 ) -> StepResult:
+    from attrition_platform.adapters.outcome_files import newest_day
+
+    today = platform.today()
+    config: dict[str, Any] = {"label": platform.contract.label, "refused": refusals, "outcomes": outcomes}
+    newest = newest_day(platform.settings.data_dir, platform.contract.name)
+    if newest is not None and newest > today:  # somebody's notice: what is known changes with the days
+        config["until"] = today.isoformat()
+
     def compute(out: StepOutput) -> None:
         from attrition_platform.adapters.outcome_files import read_outcomes
         from attrition_platform.adapters.validation import column_hashes, merge_batches
 
         path = out.file("validated.parquet")
-        known = read_outcomes(platform.settings.data_dir, platform.contract.name) if outcomes else None
+        place = (platform.settings.data_dir, platform.contract.name)
+        known = read_outcomes(*place, until=today) if outcomes else None
         merged = merge_batches([platform.file(b.files["valid.parquet"]) for b in kept], path, known)
         out.facts.update(
             n_rows=merged.n_rows,
@@ -273,7 +282,7 @@ def _merge(
         compute,
         code=code_version("adapters/validation.py"),
         inputs={str(i): b.data_version for i, b in enumerate(kept)},
-        config={"label": platform.contract.label, "refused": refusals, "outcomes": outcomes},
+        config=config,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from attrition_platform.adapters.pointers import NEWEST
 from attrition_platform.adapters.step_cache import StepResult, digest, read_result
@@ -95,8 +94,7 @@ def _judge(platform: Platform, version: str, validated: StepResult) -> dict[str,
     rule, contract, now = platform.policy.performance, platform.contract, platform.clock()
     zone = platform.policy.triggers.time_zone
     predictions = pl.concat([_logged(platform, now), _scored(platform, now)])
-    today = now.astimezone(ZoneInfo(zone)).date()
-    outcomes = read_outcomes(platform.settings.data_dir, contract.name, until=today)
+    outcomes = read_outcomes(platform.settings.data_dir, contract.name, until=platform.today())
     joined = join_outcomes(predictions, outcomes, now=now, horizon_days=rule.horizon_days, time_zone=zone)
     categories = {
         name: contract.columns[name].values

@@ -7,10 +7,11 @@ import hmac
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from attrition_platform.contracts.toml_file import contract_digest, load_contract, shipped_contract
 from attrition_platform.errors import SettingsError
@@ -79,6 +80,10 @@ class Platform:
     def at(self) -> str:
         """The time now, in UTC, as records have it: ISO 8601 to the millisecond."""
         return self.clock().isoformat(timespec="milliseconds")
+
+    def today(self) -> date:
+        """The date where the policy's clock hangs: outcomes carry local dates."""
+        return self.clock().astimezone(ZoneInfo(self.policy.triggers.time_zone)).date()
 
     @cached_property
     def contract(self) -> Contract:

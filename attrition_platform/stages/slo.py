@@ -97,7 +97,7 @@ def _quality(platform: Platform, records: Sequence[LedgerRecord], now: datetime)
     if champion is None or judged is None or judged["version"] != champion.version:
         return ()
     current = judged["matured"].get("roc_auc")
-    if current is None or result is None or result.facts["verdict"] == "cannot-judge":
+    if current is None or judged["outcome"] == "cannot-judge":
         return ()
     value, low, high = (current[name] for name in ("value", "low", "high"))
     if value is None or low is None or high is None:
@@ -110,7 +110,8 @@ def _check_store(platform: Platform, records: Sequence[LedgerRecord], now: datet
     state = release_state(records)
     watched = [record for record in (state.stable, *state.earlier) if record is not None][:N_CHECKED]
     files = {sha256 for record in watched for sha256 in record.payload["files"].values()}
-    files |= {record.payload["reference"] for record in watched if "reference" in record.payload}
+    counts = ("reference", "received")
+    files |= {record.payload[name] for record in watched for name in counts if name in record.payload}
     n_damaged = 0
     for sha256 in files:
         try:

@@ -111,7 +111,8 @@ def test_outcomes_that_arrive_later_become_labels(copy: Place) -> None:
     outcomes.mkdir(exist_ok=True)
     frame.with_columns(pl.lit("").alias("Attrition")).write_csv(inbox / "extract.csv")
     told = frame.head(2_000).select("Employee ID", pl.lit("2026-03-31").alias("date"), outcome="Attrition")
-    told.write_csv(outcomes / "march.csv")
+    later = frame[2_000:2_100].select("Employee ID", pl.lit("2090-01-31").alias("date"), outcome="Attrition")
+    pl.concat([told, later]).write_csv(outcomes / "march.csv")  # who gives notice has not left yet
     (outcomes / "poison.csv").write_bytes(b"\x00\xff" * 50)
     select = "raw_employees,validated_employees,quarantined_employees"
 

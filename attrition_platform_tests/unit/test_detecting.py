@@ -442,7 +442,9 @@ def test_counting_labels_takes_nothing_in_and_reads_stored_outcomes_once(
 ) -> None:
     """Whoever looks may have another key than the daemon, under which nobody would be found again."""
     contract = platform.contract
-    rows = pl.DataFrame({"pseudonym": pseudonyms(["1", "2"], platform.key), contract.label: [None, True]})
+    rows = pl.DataFrame(
+        {"pseudonym": pseudonyms(["1", "2", "3"], platform.key), contract.label: [None, True, None]}
+    )
     rows.write_parquet(platform.settings.data_dir / "rows.parquet")
     stored = platform.steps.store.take(platform.settings.data_dir / "rows.parquet")
     validated = StepResult(
@@ -452,6 +454,7 @@ def test_counting_labels_takes_nothing_in_and_reads_stored_outcomes_once(
     made(platform, "model_card", "r1")
     header = f"{contract.columns[str(contract.id)].source},date,outcome\n"
     file = drop(platform.settings.data_dir / "outcomes", "a.csv", f"{header}1,2026-02-01,left\n".encode())
+    drop(platform.settings.data_dir / "outcomes", "b.csv", f"{header}3,2090-02-01,left\n".encode())
 
     assert new_labels(platform).value == "0 new labels"
     assert file.exists()
