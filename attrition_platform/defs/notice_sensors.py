@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from attrition_platform.defs.run_endings import was_interrupted
 from attrition_platform.monitoring.notification import Notification
 from attrition_platform.stages.platform import Platform
 
@@ -51,6 +52,8 @@ def build_notice_sensors(jobs: list[Any]) -> list[dg.SensorDefinition]:
         from attrition_platform.stages.telling_of_files import of_refused_batches
 
         run = context.dagster_run
+        if was_interrupted(run):
+            return dg.SkipReason(f"Run {run.run_id} was interrupted: its causes are tried again.")
         url = _run_url(platform, run.run_id)
 
         def found() -> list[Notification]:

@@ -72,8 +72,12 @@ def _who_stopped(run: dg.DagsterRun) -> Stopped | None:
     """Whether a person cancelled a run, or its daemon was told to stop under it; None where it failed."""
     if run.status == DagsterRunStatus.CANCELED:
         return "cancelled"
-    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
-    return "interrupted" if reason == RunFailureReason.UNEXPECTED_TERMINATION.value else None
+    return "interrupted" if was_interrupted(run) else None
+
+
+def was_interrupted(run: dg.DagsterRun) -> bool:
+    """Whether the machine or a person ended the process: the run itself broke nothing."""
+    return run.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.UNEXPECTED_TERMINATION.value
 
 
 def _call_people(platform: Platform, run: dg.DagsterRun, ticketed: Sequence[CauseRecord], log: Any) -> None:

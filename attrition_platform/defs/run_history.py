@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
-from dagster._core.events import RunFailureReason
-from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
 from attrition_platform.defs.assets.governance import CAUSE_TAG
-from attrition_platform.defs.run_endings import RUN_KEY_TAG
+from attrition_platform.defs.run_endings import RUN_KEY_TAG, was_interrupted
 from attrition_platform.monitoring.slo_facts import RunFact, RunStatus
 
 MAX_RUNS = 5_000
@@ -40,8 +38,8 @@ def run_fact(record: dg.RunRecord) -> RunFact:
     """A run as indicators see it."""
     run = record.dagster_run
     status = _ENDED.get(run.status, "running")
-    if run.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.UNEXPECTED_TERMINATION.value:
-        status = "canceled"  # the machine or a person ended the process: the run itself broke nothing
+    if was_interrupted(run):
+        status = "canceled"
     began = record.create_timestamp if record.start_time is None else _utc(record.start_time)
     return RunFact(
         run_id=run.run_id,

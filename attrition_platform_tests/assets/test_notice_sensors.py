@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
 from attrition_platform.adapters import notification_outbox
 from attrition_platform.adapters.notifications import Notifier
@@ -121,12 +122,11 @@ def test_a_run_that_failed_is_told_by_step_and_type_and_never_with_a_value(
     assert "Ana" not in str(told)
 
 
-def test_a_run_whose_process_was_gone_is_told_without_a_step(
-    platform: Platform, instance: dg.DagsterInstance
-) -> None:
-    from dagster._core.test_utils import create_run_for_test
-
-    run = create_run_for_test(instance, job_name="train_champion", status=dg.DagsterRunStatus.STARTED)
+def tell_of_end(platform: Platform, instance: dg.DagsterInstance, **tags: str) -> None:
+    """A run whose process is gone, as its failure sensor sees it."""
+    run = create_run_for_test(
+        instance, job_name="train_champion", status=dg.DagsterRunStatus.STARTED, tags=tags
+    )
     event = instance.report_run_failed(run, "The process that worked on it is gone.")
     context = dg.build_run_status_sensor_context(
         "tell_of_failure",
@@ -138,9 +138,22 @@ def test_a_run_whose_process_was_gone_is_told_without_a_step(
     with context:
         sensor(platform, "tell_of_failure")(context)
 
+
+def test_a_run_whose_process_was_gone_is_told_without_a_step(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    tell_of_end(platform, instance)
+
     (told,) = notified(platform)
     assert told["title"] == "Training of train_champion failed"
     assert (told["evidence"]["step"], told["evidence"]["error_type"]) == (None, None)
+
+
+def test_a_run_that_was_interrupted_calls_nobody(platform: Platform, instance: dg.DagsterInstance) -> None:
+    """Ctrl-C on `make ui` is no failure of the run, which is tried again."""
+    tell_of_end(platform, instance, **{"dagster/failure_reason": "UNEXPECTED_TERMINATION"})
+
+    assert not notified(platform)
 
 
 @pytest.mark.parametrize(
