@@ -6,6 +6,7 @@ works, and sensors are asked when something has arrived instead of every few sec
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import dagster as dg
 from attrition_platform.adapters.pointers import Pointers
 from attrition_platform.defs.gather import gather
 from attrition_platform.defs.schedules import MONITOR, TRAIN_CHAMPION
+from attrition_platform.defs.trigger_rehearsal import sensors_tell_above
 from attrition_platform.defs.trigger_sensors import NAMES
 from attrition_platform.errors import SimulationError
 from attrition_platform.population.scenario import Month, YearPlan, day_of, draw_month
@@ -162,11 +164,14 @@ class _Year:
         requests: list[dg.RunRequest] = []
         for name in (*NAMES.values(), "start_runs"):
             sensor = self.definitions.resolve_sensor_def(name)
-            with dg.build_sensor_context(
-                instance=self.instance,
-                resources={"platform": self.platform},
-                definitions=self.definitions,
-            ) as context:
+            with (
+                dg.build_sensor_context(
+                    instance=self.instance,
+                    resources={"platform": self.platform},
+                    definitions=self.definitions,
+                ) as context,
+                sensors_tell_above(logging.INFO),
+            ):
                 requests += sensor.evaluate_tick(context).run_requests or []
         for record in self.platform.causes.records():
             cause = record.cause

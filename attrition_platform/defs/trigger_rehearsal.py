@@ -65,7 +65,7 @@ def _starts(platform: Platform, signal: Signal, fires: bool) -> bool:
     with (
         tempfile.TemporaryDirectory(prefix="attrition-triggers-") as name,
         dg.DagsterInstance.ephemeral() as instance,
-        _without_warnings(),
+        sensors_tell_above(logging.WARNING),
     ):
         scratch = _scratch(platform, Path(name))
         signal.make(scratch, fires)
@@ -83,10 +83,10 @@ def _starts(platform: Platform, signal: Signal, fires: bool) -> bool:
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
-    """That a signal which must not fire is refused is no news; what a sensor calls an error still is."""
+def sensors_tell_above(level: int) -> Iterator[None]:
+    """Let sensors say less here: that a signal which must not fire is refused is no news, an error is."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(level)
     try:
         yield
     finally:
