@@ -30,7 +30,7 @@ test: setup  ## Run the fast test suite
 	$(ONE_THREAD) $(BIN)/pytest -n 2 -m "not slow and not browser"
 
 test-all: setup  ## Run every test: slow ones, PostgreSQL and the browser too
-	$(ONE_THREAD) $(BIN)/pytest -n 2 --durations=15
+	$(ONE_THREAD) $(BIN)/pytest -n 2 --dist worksteal --durations=15
 
 ui: setup  ## Open the Dagster UI with its daemon on http://127.0.0.1:3000, the dashboard on :3001
 	@$(BIN)/attrition ui
