@@ -40,6 +40,15 @@ class AttritionError(Exception):
     exit_code = 1
 
 
+def safe_words(error: Exception) -> str:
+    """What may be shown of an error: our own messages name no values, others might.
+
+    >>> safe_words(AttritionError("Column 'age' is missing.")), safe_words(ValueError("Ana is 41"))
+    ("Column 'age' is missing.", 'ValueError.')
+    """
+    return str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}."
+
+
 class SettingsError(AttritionError):
     """An environment variable holds something that cannot be used."""
 

@@ -98,6 +98,10 @@ class Settings:
     generated_rows: int
     n_threads: int
 
+    def run_url(self, run_id: str) -> str:
+        """Where people look at a run."""
+        return f"{self.ui_url}/runs/{run_id}"
+
     @property
     def inbox(self) -> Path:
         """Where people and systems drop extracts."""

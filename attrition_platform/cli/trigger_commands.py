@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attrition_platform.cli.show import show_json, show_table
-from attrition_platform.errors import AttritionError
+from attrition_platform.errors import AttritionError, safe_words
 
 if TYPE_CHECKING:
     from attrition_platform.monitoring.triggering import CauseRecord
@@ -180,9 +180,8 @@ def _seen(detect: Detector, platform: Platform) -> tuple[str, str]:
     """Limit and what was seen; one that can't look says so, and the others are shown all the same."""
     try:
         reading = detect(platform)
-    except Exception as error:  # its own message may hold a value, ours do not
-        told = str(error) if isinstance(error, AttritionError) else type(error).__name__
-        return CAN_NOT_LOOK, f"it could not look: {told.rstrip('.')}"
+    except Exception as error:
+        return CAN_NOT_LOOK, f"it could not look: {safe_words(error).rstrip('.')}"
     return reading.limit, reading.value
 
 

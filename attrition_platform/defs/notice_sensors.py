@@ -32,7 +32,7 @@ def build_notice_sensors(jobs: list[Any]) -> list[dg.SensorDefinition]:
         from attrition_platform.stages.telling_of_files import of_refused_batches
 
         run = context.dagster_run
-        url = _run_url(platform, run.run_id)
+        url = platform.settings.run_url(run.run_id)
         is_training = run.job_name == TRAIN
 
         def found() -> list[Notification]:
@@ -54,7 +54,7 @@ def build_notice_sensors(jobs: list[Any]) -> list[dg.SensorDefinition]:
         run = context.dagster_run
         if was_interrupted(run):
             return dg.SkipReason(f"Run {run.run_id} was interrupted: its causes are tried again.")
-        url = _run_url(platform, run.run_id)
+        url = platform.settings.run_url(run.run_id)
 
         def found() -> list[Notification]:
             steps = context.get_step_failure_events()
@@ -87,7 +87,7 @@ def _tell(
         told = found()
     except Exception as error:  # whatever a store throws at it
         context.log.error(f"Run {run.run_id} can't be told of in full ({type(error).__name__}).")
-        url = _run_url(platform, run.run_id)
+        url = platform.settings.run_url(run.run_id)
         short = of_run_in_short(platform.at(), run.job_name, run.run_id, run.tags, url, succeeded=succeeded)
         told = [short] if in_short else []
     send(platform, told, context.log.warning)
@@ -133,7 +133,3 @@ def tell_of_refused_files(
     send(platform, told, context.log.warning)
     said = told[0].title if told else "No file was refused since the last look"
     return dg.SensorResult(skip_reason=f"{said}.", cursor=str(newest))
-
-
-def _run_url(platform: Platform, run_id: str) -> str:
-    return f"{platform.settings.ui_url}/runs/{run_id}"

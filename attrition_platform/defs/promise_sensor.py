@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from attrition_platform.errors import AttritionError
+from attrition_platform.errors import safe_words
 from attrition_platform.stages.platform import Platform
 
 LOOK_SECONDS = 600
@@ -37,7 +37,7 @@ def judge_promises(
         told = telling.of_promises(platform, result, before, f"{platform.settings.reports_url}/on-call")
         telling.send(platform, told, context.log.warning)
     except Exception as error:  # whatever a store throws at it: a sensor that dies watches nothing
-        what = str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}."
+        what = safe_words(error)
         context.log.error(f"The promises were not judged: {what}")
         return dg.SkipReason(f"The promises were not judged: {what} The next tick looks again.")
     return dg.SkipReason(in_words(result.facts))

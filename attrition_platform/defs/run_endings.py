@@ -95,7 +95,7 @@ def _call_people(platform: Platform, run: dg.DagsterRun, ticketed: Sequence[Caus
             at=platform.at(),
             n_attempts=record.n_attempts,
             champion=None if champion is None else champion.version,
-            run_url=f"{platform.settings.ui_url}/runs/{run.run_id}",
+            run_url=platform.settings.run_url(run.run_id),
         )
         for record in ticketed
     ]

@@ -10,7 +10,7 @@ from attrition_platform.contracts.model import Contract
 from attrition_platform.defs.notice_sensors import build_notice_sensors
 from attrition_platform.defs.promise_sensor import judge_promises
 from attrition_platform.defs.trigger_sensors import build_trigger_sensors
-from attrition_platform.errors import AttritionError
+from attrition_platform.errors import safe_words
 from attrition_platform.stages.platform import Platform
 
 
@@ -29,22 +29,17 @@ def watch_canary(context: dg.SensorEvaluationContext, platform: dg.ResourceParam
         canary = release_state(platform.ledger.records()).canary
         if canary is None:
             return dg.SkipReason("No canary is running.")
-        run_url = f"{platform.settings.ui_url}/runs/{canary.payload['runs']['dagster']}"
+        run_url = platform.settings.run_url(canary.payload["runs"]["dagster"])
         now = platform.at()
         result = watch(platform, platform.predictions, now, run_url)
     except Exception as error:  # whatever a database throws at it: a sensor that dies watches nothing
         context.log.error(f"The canary was not judged ({type(error).__name__}); the next tick looks again.")
-        return dg.SkipReason(f"The canary was not judged: {_reason(error)} The next tick looks again.")
+        return dg.SkipReason(f"The canary was not judged: {safe_words(error)} The next tick looks again.")
     if result.record is not None:
         context.log.warning(result.told)
     for channel, problem in (result.delivery.failed if result.delivery else {}).items():
         context.log.warning(f"The notification did not go out by {channel}: {problem}.")
     return dg.SkipReason(result.told)
-
-
-def _reason(error: Exception) -> str:
-    """What may be shown of an error: our own messages name no values, others might."""
-    return str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}."
 
 
 def build_sensors(jobs: list[Any], contract: Contract) -> list[dg.SensorDefinition]:

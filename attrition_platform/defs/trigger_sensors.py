@@ -16,7 +16,7 @@ from dagster import DagsterRunStatus, RunsFilter
 from attrition_platform.contracts.model import Contract
 from attrition_platform.defs.assets.governance import CAUSE_TAG
 from attrition_platform.defs.run_endings import RUN_KEY_TAG, close_answered, run_of, settle
-from attrition_platform.errors import AttritionError
+from attrition_platform.errors import safe_words
 from attrition_platform.modeling.watch_rules import CauseKind
 from attrition_platform.monitoring.triggering import CauseRecord, main_cause
 from attrition_platform.stages.platform import Platform
@@ -63,8 +63,8 @@ def _detector_sensor(kind: CauseKind) -> dg.SensorDefinition:
             took_in = take_in_what_it_counts(kind, platform, context.log)
             reading, n_new = put_on_record(kind, platform, context.log)
         except Exception as error:  # whatever a store throws at it: a sensor that dies watches nothing
-            context.log.error(f"{NAMES[kind]} could not look: {_told(error)}")
-            return dg.SkipReason(f"Could not look: {_told(error)} The next tick looks again.")
+            context.log.error(f"{NAMES[kind]} could not look: {safe_words(error)}")
+            return dg.SkipReason(f"Could not look: {safe_words(error)} The next tick looks again.")
         found = f"{n_new} new causes are on record; start_runs starts their run." if n_new else "Nothing new."
         return dg.SkipReason(
             " ".join([found, *took_in, f"Seen: {reading.value}. Fires when {reading.limit}."])
@@ -103,7 +103,7 @@ def _try_to_look(kind: CauseKind, platform: Platform, log: Any) -> None:
     try:
         put_on_record(kind, platform, log)
     except Exception as error:
-        log.warning(f"{NAMES[kind]} could not look: {_told(error)}")
+        log.warning(f"{NAMES[kind]} could not look: {safe_words(error)}")
 
 
 def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
@@ -131,8 +131,8 @@ def _start_runs(job: Any, contract: Contract) -> dg.SensorDefinition:
                 requests = [request_for(key, records, contract, job, graph) for key, records in due.items()]
                 return dg.SensorResult(run_requests=requests)
         except Exception as error:
-            context.log.error(f"start_runs could not look: {_told(error)}")
-            return dg.SkipReason(f"Could not look: {_told(error)} The next tick looks again.")
+            context.log.error(f"start_runs could not look: {safe_words(error)}")
+            return dg.SkipReason(f"Could not look: {safe_words(error)} The next tick looks again.")
         why = " ".join(sorted(set(decision.waiting.values())))
         return dg.SkipReason(why or "No cause waits for a run.")
 
@@ -201,8 +201,3 @@ def _is_there(instance: dg.DagsterInstance, key: str) -> bool:
     """Whether the run was created and launched; one that was only created is asked for again."""
     run = run_of(instance, key)
     return run is not None and run.status != DagsterRunStatus.NOT_STARTED
-
-
-def _told(error: Exception) -> str:
-    """What may be shown of an error: our own messages name no values, others might."""
-    return str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}."

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrition_platform.errors import AttritionError
+from attrition_platform.errors import safe_words
 from attrition_platform.ports import LedgerRecord
 from attrition_platform.scoring.predictor import Arm, Predictor
 from attrition_platform.stages.platform import Platform
@@ -109,7 +109,7 @@ class ModelHost:
                 return False
             state = release_state(records)
         except Exception as error:  # the follower must outlive whatever a database throws at it
-            self.problem = f"The ledger can't be read: {_why(error)}"
+            self.problem = f"The ledger can't be read: {safe_words(error)}"
             self._tell("ledger", self.problem, {})
             return False
         self._told.pop("ledger", None)
@@ -124,7 +124,7 @@ class ModelHost:
             try:
                 canary = self._arm(state.canary)
             except Exception as error:  # whatever it is: stable must go on
-                canary_problem = f"Canary {state.canary.version} can't be loaded: {_why(error)}"
+                canary_problem = f"Canary {state.canary.version} can't be loaded: {safe_words(error)}"
         self.state, self.problem = state, problem
         share = 0.0 if canary is None or state.canary is None else float(state.canary.payload["share"])
         changed = self._put(stable, canary, share)
@@ -156,8 +156,8 @@ class ModelHost:
             try:
                 return self._arm(record), problem
             except Exception as error:  # a disk, a library: whatever it is, the one before shall serve
-                log.error("Model %s can't be loaded: %s", record.version, _why(error))
-                problem = problem or f"Champion {record.version} can't be loaded: {_why(error)}"
+                log.error("Model %s can't be loaded: %s", record.version, safe_words(error))
+                problem = problem or f"Champion {record.version} can't be loaded: {safe_words(error)}"
         return None, problem
 
     def _arm(self, record: LedgerRecord) -> Arm:
@@ -189,8 +189,3 @@ class ModelHost:
                 log.error("The alert did not go out (%s).", type(error).__name__)
 
         self._aside(send)
-
-
-def _why(error: Exception) -> str:
-    """Our own messages say what to do; those of others may say anything."""
-    return str(error) if isinstance(error, AttritionError) else f"{type(error).__name__}."

@@ -67,7 +67,7 @@ def judge_newest(platform: Platform, raw: StepResult, tell: Progress) -> StepRes
     """
     batch = newest_batch(platform, raw)
     champion = release_state(platform.ledger.records()).stable
-    served = None if champion is None else _served_yesterday(platform, champion)
+    served = None if champion is None else served_yesterday(platform, champion)
     refused = [
         {"file": entry["name"], "detail": entry["detail"]}
         for entry in raw.measured["refused"]
@@ -276,7 +276,7 @@ def score_rows(platform: Platform, valid: Path, arm: Arm) -> pl.Series:
     return pl.concat(found) if found else pl.Series(PREDICTION, [], dtype=pl.Float64)
 
 
-def _served_yesterday(platform: Platform, champion: LedgerRecord) -> Served | None:
+def served_yesterday(platform: Platform, champion: LedgerRecord) -> Served | None:
     """What the champion answered on the last whole day; None where it was asked too little."""
     import polars as pl
 

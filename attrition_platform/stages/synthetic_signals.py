@@ -115,14 +115,14 @@ def _answers(platform: Platform, fires: bool) -> None:
     """Answers of the service lie in its log, under yesterday; the champion never gave such before."""
     from attrition_platform.monitoring.drift import judge_drift
     from attrition_platform.monitoring.summary import ColumnCounts, FrameSummary
-    from attrition_platform.stages.drift import _served_yesterday
+    from attrition_platform.stages.drift import served_yesterday
 
     rule, n = platform.policy.drift, max(N_ANSWERS, platform.policy.drift.min_rows)
     noon = platform.clock().replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
     at = round(noon.timestamp() * 1e6)
     platform.predictions.append([_answer(k, at, 0.8 if fires or k % 5 == 0 else 0.2) for k in range(n)])
     champion = LedgerRecord(1, "promotion", noon.isoformat(), VERSION, {"reads": []}, FIRST_HASH, FIRST_HASH)
-    served = _served_yesterday(platform, champion)
+    served = served_yesterday(platform, champion)
     platform.predictions.close()
     if served is not None:
         (column,) = served.summary.columns

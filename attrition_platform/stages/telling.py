@@ -239,7 +239,7 @@ def _of_record(
         champion_after=record.version,
         ledger_record=record.seq,
         metrics=_test_metrics(record),
-        run_url=f"{platform.settings.ui_url}/runs/{run_id}",
+        run_url=platform.settings.run_url(run_id),
     )
 
 

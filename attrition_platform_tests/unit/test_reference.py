@@ -209,7 +209,7 @@ def served(
     asked.__dict__["contract"] = contract
     asked.__dict__["predictions"] = SimpleNamespace(since=lambda *_, **__: records)
     champion: Any = SimpleNamespace(version="m1", payload={"reads": list(reads)})
-    found = drift._served_yesterday(asked, champion)
+    found = drift.served_yesterday(asked, champion)
     assert found is not None
     return found.summary
 

@@ -90,7 +90,7 @@ def _set(module: Any, name: str, value: Any) -> Broken:
         (_set(drift, "numbers_p_value", 1.0), {"number", "answers"}),
         (_set(drift, "_ask_missing", ()), {"missing values"}),
         (_without_question("new-category"), {"new category"}),
-        (_set(drift_stage, "_served_yesterday", None), {"answers"}),
+        (_set(drift_stage, "served_yesterday", None), {"answers"}),
     ],
 )
 def test_a_dead_verdict_is_missed_by_exactly_its_signals(

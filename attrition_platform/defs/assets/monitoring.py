@@ -38,7 +38,9 @@ def drift_report(
     """
     result = judge_newest(platform, raw_employees, context.log.info)
     telling.send(
-        platform, telling.of_drift(platform, result, _run_url(context, platform)), context.log.warning
+        platform,
+        telling.of_drift(platform, result, platform.settings.run_url(context.run.run_id)),
+        context.log.warning,
     )
     facts = result.facts
     columns = [
@@ -71,7 +73,7 @@ def performance_report(
     """
     before = newest_or_none(platform, "performance_report")
     result = judge_outcomes(platform, validated_employees, context.log.info)
-    told = telling.of_performance(platform, result, before, _run_url(context, platform))
+    told = telling.of_performance(platform, result, before, platform.settings.run_url(context.run.run_id))
     telling.send(platform, told, context.log.warning)
     facts = result.facts
     judged = facts["judged"] or {"matured": {}, "estimated": {}, "unknown": {}}
@@ -111,7 +113,7 @@ def slo_report(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Pla
     runs = read_runs(context.instance, platform.clock() - window, without=context.run.run_id)
     before = newest_or_none(platform, "slo_report")
     result = measure_promises(platform, runs, context.log.info)
-    told = telling.of_promises(platform, result, before, _run_url(context, platform))
+    told = telling.of_promises(platform, result, before, platform.settings.run_url(context.run.run_id))
     telling.send(platform, told, context.log.warning)
     facts = result.facts
     rows = [
@@ -128,10 +130,6 @@ def slo_report(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Pla
         indicators=table(rows, ["name", "value", "target", "unit", "verdict", "budget left", "text"]),
         alerts=table(facts["alerts"], ["severity", "name", "text", "runbook"]),
     )
-
-
-def _run_url(context: dg.AssetExecutionContext, platform: Platform) -> str:
-    return f"{platform.settings.ui_url}/runs/{context.run.run_id}"
 
 
 def _interval(metrics: Mapping[str, Any], name: str) -> str:
